@@ -1,0 +1,89 @@
+"""People, organisations, and who may do what where."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from security.identifiers import PublicIdModel
+from security.scopes import all_roles
+
+
+def validate_role(value: str) -> None:
+    """A role has to be contributed by an installed app (security.scopes)."""
+    if value not in all_roles():
+        raise ValidationError("There is no such role.", code="unknown_role")
+
+
+class UserManager(BaseUserManager["User"]):
+    """Users by e-mail address, whatever its case."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.full_clean(exclude=["password"])
+        user.save(using=self._db)
+        return user
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(PublicIdModel, AbstractBaseUser, PermissionsMixin):
+    """A person. Signs in with an e-mail address, kept in lower case."""
+
+    email = models.EmailField(max_length=254, unique=True)
+    name = models.CharField(max_length=150)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+    joined_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(email=Lower("email")), name="user_email_is_lower_case")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+
+class Organisation(PublicIdModel):
+    """A tenant. Everything that a token may reach belongs to one."""
+
+    name = models.CharField(max_length=150, unique=True)
+    currency = models.CharField(max_length=3, help_text="ISO 4217; all amounts are in its minor unit.")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(currency__regex="^[A-Z]{3}$"), name="organisation_currency_is_iso_4217"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A person's one role in an organisation. Read on every request, so a change is felt by the next."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=32, validators=[validate_role])
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "organisation"], name="one_membership_per_organisation")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.user_id}@{self.organisation_id}"

@@ -1,0 +1,153 @@
+"""The authorization server's rows: django-oauth-toolkit's models, swapped to carry what it has not.
+
+Tokens, refresh tokens and codes are stored as digests. Every token acts for exactly one organisation,
+chosen at consent. Column names follow the library's unreleased branch where it has them, so that an
+upgrade deletes our code; columns of later RFCs (cnf, acr, PAR) are here from the first migration, because
+swapped models cannot gain them cheaply later.
+"""
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from oauth2_provider.models import (
+    AbstractAccessToken,
+    AbstractApplication,
+    AbstractGrant,
+    AbstractIDToken,
+    AbstractRefreshToken,
+    ApplicationManager,
+)
+
+
+class Authentication(models.Model):
+    """How and when the person authenticated in the session behind a code or token (RFC 9470, OIDC)."""
+
+    acr = models.CharField(max_length=64, blank=True, default="")
+    amr = ArrayField(models.CharField(max_length=32), default=list, blank=True)
+    auth_time = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Confirmation(models.Model):
+    """The key that a token is bound to: DPoP (RFC 9449) or mTLS (RFC 8705) thumbprint."""
+
+    cnf_jkt = models.CharField(max_length=64, blank=True, default="")
+    cnf_x5t = models.CharField(max_length=64, blank=True, default="")
+
+    class Meta:
+        abstract = True
+
+
+class Application(AbstractApplication):
+    """A client. ``user`` is the person responsible for it; a service client acts as that person.
+
+    ``organisation`` is set for service clients (client credentials), whose tokens act for it. Clients
+    with sign-in have none: the organisation is chosen at consent.
+    """
+
+    AUTH_METHODS = (
+        ("none", "none"),
+        ("client_secret_basic", "client_secret_basic"),
+        ("private_key_jwt", "private_key_jwt"),
+    )
+    PROFILES = (("baseline", "RFC 9700"), ("fapi2", "FAPI 2.0 Security Profile"))
+
+    organisation = models.ForeignKey(
+        "accounts.Organisation", on_delete=models.CASCADE, null=True, blank=True, related_name="applications"
+    )
+    scopes = ArrayField(
+        models.CharField(max_length=64), default=list, help_text="The scopes that this client may ask for."
+    )
+    audiences = ArrayField(models.URLField(), default=list, blank=True)
+    profile = models.CharField(max_length=16, choices=PROFILES, default="baseline")
+    token_endpoint_auth_method = models.CharField(
+        max_length=32, choices=AUTH_METHODS, default="client_secret_basic"
+    )
+    client_jwks = models.JSONField(null=True, blank=True)
+    client_jwks_uri = models.URLField(blank=True, default="")
+    require_pushed_authorization_requests = models.BooleanField(default=False)
+
+    objects = ApplicationManager()
+
+    class Meta(AbstractApplication.Meta):
+        swappable = "OAUTH2_PROVIDER_APPLICATION_MODEL"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # A blank secret would authenticate by client_id alone.
+            models.CheckConstraint(
+                condition=~models.Q(token_endpoint_auth_method="client_secret_basic")
+                | ~models.Q(client_secret=""),
+                name="application_secret_is_not_blank",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(client_type="public", token_endpoint_auth_method="none")
+                | (models.Q(client_type="confidential") & ~models.Q(token_endpoint_auth_method="none")),
+                name="application_confidential_authenticates",
+            ),
+            # Implicit, password, hybrid and device grants are not offered, to anybody.
+            models.CheckConstraint(
+                condition=models.Q(authorization_grant_type="authorization-code", organisation__isnull=True)
+                | models.Q(
+                    authorization_grant_type="client-credentials",
+                    client_type="confidential",
+                    organisation__isnull=False,
+                    user__isnull=False,
+                ),
+                name="application_grant_type_is_offered",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(skip_authorization=False), name="application_never_skips_consent"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(hash_client_secret=True), name="application_secret_is_hashed"
+            ),
+        ]
+
+    def natural_key(self) -> tuple[str]:
+        return (self.client_id,)
+
+
+class Grant(Authentication, AbstractGrant):
+    """An authorization code. ``code`` holds its digest; a spent one is kept, to recognise a replay."""
+
+    organisation = models.ForeignKey("accounts.Organisation", on_delete=models.CASCADE, related_name="+")
+    consumed_at = models.DateTimeField(null=True, blank=True)
+    token_family = models.UUIDField(null=True, blank=True)
+    dpop_jkt = models.CharField(max_length=64, blank=True, default="")
+
+    class Meta(AbstractGrant.Meta):
+        swappable = "OAUTH2_PROVIDER_GRANT_MODEL"
+
+
+class AccessToken(Authentication, Confirmation, AbstractAccessToken):
+    """An opaque access token, by digest, for one organisation."""
+
+    organisation = models.ForeignKey("accounts.Organisation", on_delete=models.CASCADE, related_name="+")
+
+    class Meta(AbstractAccessToken.Meta):
+        swappable = "OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=models.Q(token=""), name="access_token_is_a_digest")
+        ]
+
+
+class RefreshToken(Authentication, Confirmation, AbstractRefreshToken):
+    """A refresh token, by digest. The family ends at ``family_expires_at``, however often refreshed."""
+
+    organisation = models.ForeignKey("accounts.Organisation", on_delete=models.CASCADE, related_name="+")
+    family_expires_at = models.DateTimeField()
+
+    class Meta(AbstractRefreshToken.Meta):
+        swappable = "OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=models.Q(token=""), name="refresh_token_is_a_digest")
+        ]
+
+
+class IDToken(AbstractIDToken):
+    """Swapped with the others; ID tokens are off."""
+
+    class Meta(AbstractIDToken.Meta):
+        swappable = "OAUTH2_PROVIDER_ID_TOKEN_MODEL"

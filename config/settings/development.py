@@ -1,0 +1,14 @@
+"""Development: production, relaxed here and nowhere else, each with its reason."""
+
+from config import environment as env
+from config import settings as production
+
+globals().update(env.inherit(production))
+
+# Deployment warnings are advice on a developer's machine; errors still end the process.
+STARTUP_FAIL_LEVEL = "ERROR"
+
+# localhost's certificate is local; a browser that remembered HSTS for it, for two years and with its
+# subdomains, would refuse every other project on that name.
+SECURE_HSTS_SECONDS = 31_536_000
+SECURE_HSTS_PRELOAD = False

@@ -1,0 +1,23 @@
+"""Tests: production, relaxed here and nowhere else, each with its reason."""
+
+from typing import Any
+
+from config import environment as env
+from config import settings as production
+
+globals().update(env.inherit(production))
+
+# A hash that takes no time: hundreds of tests sign in. What hashes real passwords is asserted on the
+# production settings.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.MD5PasswordHasher",
+    *production.PASSWORD_HASHERS,
+]
+
+# The tests' own limits are small where they test them and out of the way elsewhere.
+THROTTLES: dict[str, str] = dict.fromkeys(production.THROTTLES, "100000/60")
+
+DEMO = True
+ALLOWED_HOSTS = ["localhost", "testserver"]
+
+OAUTH2_PROVIDER: dict[str, Any] = {**production.OAUTH2_PROVIDER}

@@ -1,0 +1,40 @@
+"""Every route of the service. What is not API is exempted by name, with the reason beside it."""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+
+from accounts.oauth.views import ResourceMetadataView, ServerMetadataView
+from accounts.views import AccountViewSet, SignInView, SignOutView
+from config.documentation import DocumentationView, document, redirect_page
+from security import errors
+from security.policy import exempt_from_policy
+from security.routes import resource
+from security.views import AuditEventViewSet, live, ready
+
+urlpatterns = [
+    path("v1/account", AccountViewSet.as_view({"get": "retrieve"}), name="account"),
+    path("v1/", include(resource("audit-events", AuditEventViewSet))),
+    path("v1/", include("resources.urls")),
+    path("oauth/", include("accounts.oauth.urls")),
+    path(
+        ".well-known/oauth-authorization-server",
+        exempt_from_policy(ServerMetadataView.as_view(), reason="public metadata, RFC 8414"),
+    ),
+    path(
+        ".well-known/oauth-protected-resource",
+        exempt_from_policy(ResourceMetadataView.as_view(), reason="public metadata, RFC 9728"),
+    ),
+    path("sign-in", exempt_from_policy(SignInView.as_view(), reason="where people authenticate"), name="sign-in"),
+    path("sign-out", exempt_from_policy(SignOutView.as_view(), reason="ends a session"), name="sign-out"),
+    path("docs", exempt_from_policy(DocumentationView.as_view(), reason="a page, for signed-in users"), name="docs"),
+    path("docs/openapi.yaml", exempt_from_policy(document, reason="for signed-in users"), name="schema"),
+    path("docs/oauth2-redirect", exempt_from_policy(redirect_page, reason="static; where Swagger UI's sign-in returns")),
+    path("problems/<slug:slug>", exempt_from_policy(errors.problem_page, reason="explains the error types")),
+    path("healthz", exempt_from_policy(live, reason="liveness; tells nothing")),
+    path("readyz", exempt_from_policy(ready, reason="readiness; tells nothing")),
+]
+
+handler400 = errors.bad_request
+handler403 = errors.permission_denied
+handler404 = errors.page_not_found
+handler500 = errors.server_error

@@ -1,0 +1,19 @@
+"""The WSGI application. Importing it runs the start-up checks; an error ends the process."""
+
+import os
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+try:
+    application = get_wsgi_application()
+except ImproperlyConfigured as error:
+    sys.stderr.write(f"Portcullis does not start: {error}\n")
+    raise SystemExit(1) from None
+
+from config.startup import run_checks  # noqa: E402  the app registry has to be ready first
+
+run_checks()

@@ -1,0 +1,23 @@
+"""The sample domain: accounts payable. What a fork replaces."""
+
+from django.apps import AppConfig
+
+
+class ResourcesConfig(AppConfig):
+    name = "resources"
+
+    scopes = {
+        "vendors:read": "Read vendors",
+        "vendors:write": "Create and edit vendors",
+        "invoices:read": "Read invoices",
+        "invoices:write": "Create, edit and submit invoices",
+        "invoices:approve": "Approve, reject and void invoices",
+        "invoices:release": "Release invoices for payment",
+    }
+    roles = {
+        "clerk": "Enters vendors and invoices",
+        "approver": "Approves or rejects what clerks submit",
+        "treasurer": "Releases approved invoices for payment",
+    }
+    #: Objects for the demo's organisations: (module with create(organisation_id, users) → public ids).
+    demo = "resources.demo"

@@ -1,0 +1,38 @@
+"""Refusals of the domain. Each ``slug`` is a page under /problems/."""
+
+from http import HTTPStatus
+
+from security.errors import Problem
+
+
+class SeparationOfDuties(Problem):
+    """The caller already had a hand in this invoice or its vendor's bank details."""
+
+    status_code = HTTPStatus.FORBIDDEN
+    slug = "separation-of-duties"
+    title = "Separation of duties"
+    default_detail = "Another person has to do this: you already had a part in it."
+    meaning = (
+        "Creator, last editor of the bank details, approvers and releaser of an invoice are different people, "
+        "whatever client they use."
+    )
+
+
+class VendorNotVerified(Problem):
+    """The vendor's bank details are not verified."""
+
+    status_code = HTTPStatus.CONFLICT
+    slug = "vendor-not-verified"
+    title = "Vendor not verified"
+    default_detail = "Nothing is released to a vendor whose bank details are not verified."
+    meaning = "The upstream verifier has not confirmed that the account belongs to the vendor."
+
+
+class CoolingOff(Problem):
+    """The vendor's bank details changed too recently."""
+
+    status_code = HTTPStatus.CONFLICT
+    slug = "cooling-off"
+    title = "Cooling off"
+    default_detail = "The vendor's bank details changed less than 72 hours ago."
+    meaning = "A change of bank details is the classic invoice fraud; three days leave time to notice it."

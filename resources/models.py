@@ -1,0 +1,208 @@
+"""Vendors and invoices, and the life of an invoice.
+
+Rows belong to an organisation, known here only by an opaque id. Amounts are whole minor units of the
+organisation's one currency. Every rule of an invoice's life is here, under a row lock that the view takes;
+the constraints hold what locks cannot.
+"""
+
+import re
+import unicodedata
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from resources.errors import CoolingOff, SeparationOfDuties, VendorNotVerified
+from security.errors import StateConflict
+from security.identifiers import PublicIdModel
+
+MAX_AMOUNT = 99_999_999_999
+#: From this amount (minor units) an invoice needs two approvers.
+TWO_APPROVERS_FROM = 1_000_000
+#: Nothing is released to a vendor whose bank details changed less than this ago.
+BANK_COOLING_OFF = timedelta(hours=72)
+
+
+class Vendor(PublicIdModel):
+    """Somebody we pay. ``verification`` is set by an upstream verifier alone, never through the API."""
+
+    class Verification(models.TextChoices):
+        UNVERIFIED = "unverified"
+        VERIFIED = "verified"
+        MISMATCH = "mismatch"
+        UNKNOWN = "unknown"
+
+    organisation_id = models.BigIntegerField(editable=False)
+    name = models.CharField(max_length=200)
+    contact_email = models.EmailField(max_length=254)
+    country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2, of the vendor's bank.")
+    verification = models.CharField(
+        max_length=16, choices=Verification.choices, default=Verification.UNVERIFIED, editable=False
+    )
+    bank_changed_at = models.DateTimeField(null=True, editable=False)
+    bank_changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, editable=False, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    version = models.PositiveIntegerField(default=1, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organisation_id", "name"], name="vendor_name_is_unique"),
+            models.CheckConstraint(condition=Q(country__regex="^[A-Z]{2}$"), name="vendor_country_is_iso"),
+        ]
+        indexes = [models.Index(fields=["organisation_id", "-public_id"], name="vendor_page")]
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+    def check_payable(self, *, now: datetime) -> None:
+        """Raises VendorNotVerified or CoolingOff when nothing may be released to this vendor yet."""
+        if self.verification != self.Verification.VERIFIED:
+            raise VendorNotVerified
+        if self.bank_changed_at is not None and now < self.bank_changed_at + BANK_COOLING_OFF:
+            raise CoolingOff
+
+
+def normalise_number(number: str) -> str:
+    """An invoice number as compared for duplicates: case, blanks and punctuation do not make it another."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", number)).upper()
+
+
+class Invoice(PublicIdModel):
+    """One invoice of a vendor. Created as a draft; changes state through actions only."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft"
+        SUBMITTED = "submitted"
+        APPROVED = "approved"
+        RELEASED = "released"
+        REJECTED = "rejected"
+        VOID = "void"
+
+    #: action → the states it may start from.
+    TRANSITIONS: ClassVar[dict[str, frozenset[str]]] = {
+        "submit": frozenset({Status.DRAFT}),
+        "approve": frozenset({Status.SUBMITTED}),
+        "reject": frozenset({Status.SUBMITTED}),
+        "release": frozenset({Status.APPROVED}),
+        "void": frozenset({Status.DRAFT, Status.SUBMITTED, Status.APPROVED}),
+    }
+
+    organisation_id = models.BigIntegerField(editable=False)
+    vendor = models.ForeignKey(Vendor, on_delete=models.PROTECT, related_name="invoices")
+    number = models.CharField(max_length=64)
+    number_normalised = models.CharField(max_length=64, editable=False)
+    amount = models.BigIntegerField(help_text="Minor units of the organisation's currency.")
+    currency = models.CharField(max_length=3, editable=False)
+    issue_date = models.DateField()
+    due_date = models.DateField()
+    internal_note = models.CharField(max_length=2000, blank=True, default="")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, editable=False, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    released_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    version = models.PositiveIntegerField(default=1, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["vendor", "number_normalised"], name="invoice_number_is_unique"),
+            models.CheckConstraint(
+                condition=Q(amount__gte=1, amount__lte=MAX_AMOUNT), name="invoice_amount_in_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(due_date__gte=F("issue_date")), name="invoice_due_not_before_issue"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="released", released_by__isnull=False)
+                | (~Q(status="released") & Q(released_by__isnull=True)),
+                name="invoice_released_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=~Q(released_by=F("created_by")), name="invoice_releaser_is_not_creator"
+            ),
+        ]
+        indexes = [models.Index(fields=["organisation_id", "-public_id"], name="invoice_page")]
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+    def submit(self) -> None:
+        """draft → submitted."""
+        self._leave("submit")
+        self.status = self.Status.SUBMITTED
+        self._save()
+
+    def approve(self, user_id: int) -> None:
+        """submitted → approved, once enough people other than the creator have approved."""
+        self._leave("approve")
+        if user_id in {self.created_by_id, self.vendor.bank_changed_by_id}:
+            raise SeparationOfDuties
+        _, created = Approval.objects.get_or_create(
+            invoice=self, user_id=user_id, defaults={"organisation_id": self.organisation_id}
+        )
+        if not created:
+            raise SeparationOfDuties
+        if self.approvals.count() >= self.approvals_needed:
+            self.status = self.Status.APPROVED
+        self._save()
+
+    def reject(self) -> None:
+        """submitted → rejected."""
+        self._leave("reject")
+        self.status = self.Status.REJECTED
+        self._save()
+
+    def void(self) -> None:
+        """draft, submitted or approved → void."""
+        self._leave("void")
+        self.status = self.Status.VOID
+        self._save()
+
+    def release(self, user_id: int, *, now: datetime | None = None) -> None:
+        """approved → released, by a person who had no earlier hand in it, to a vendor that is payable."""
+        self._leave("release")
+        hands = {self.created_by_id, self.vendor.bank_changed_by_id}
+        if user_id in hands or self.approvals.filter(user_id=user_id).exists():
+            raise SeparationOfDuties
+        self.vendor.check_payable(now=now or timezone.now())
+        self.status = self.Status.RELEASED
+        self.released_by_id = user_id
+        self._save()
+
+    @property
+    def approvals_needed(self) -> int:
+        return 2 if self.amount >= TWO_APPROVERS_FROM else 1
+
+    def _leave(self, action: str) -> None:
+        if self.status not in self.TRANSITIONS[action]:
+            raise StateConflict(self.status)
+
+    def _save(self) -> None:
+        self.version += 1
+        self.save(update_fields=["status", "released_by", "version"])
+
+
+class Approval(models.Model):
+    """One person's approval of one invoice."""
+
+    organisation_id = models.BigIntegerField(editable=False)
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="approvals")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["invoice", "user"], name="one_approval_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.invoice_id} {self.user_id}"

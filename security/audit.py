@@ -1,0 +1,249 @@
+"""Audit: who did what to which object, kept where it cannot be changed.
+
+Threat: an intrusion or a fraud that leaves no trace, a trace that its author can rewrite, and a trail that
+is flooded until nobody reads it. Guarantee: a data change and its event commit together or not at all;
+events are inserted and never updated or deleted, refused by a trigger for every role and not even granted
+to the service role; refusals (401, 403, 404 on an object, 400, 429) are written after the request's own
+transaction was rolled back. Refusals of unauthenticated callers, and repeats of the same refusal within
+``REPEAT_WINDOW_SECONDS``, become one further row with a count. That count is kept in the process and lost
+if the process is killed; the first of each is always written.
+
+``/v1/audit-events`` shows an organisation's auditor the organisation's rows. Events name fields and codes,
+never values. OWASP API9:2023. ASVS 16.1.1, 16.2.1, 16.3.1, 16.3.2, 16.3.3, 16.4.2.
+"""
+
+import atexit
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db import DatabaseError, close_old_connections, models
+from django.http import HttpRequest, HttpResponseBase
+
+from security.client_ip import client_address
+from security.models import AuditEvent
+
+REPEAT_WINDOW_SECONDS = 60.0
+MAX_OPEN_WINDOWS = 10_000
+
+logger = logging.getLogger(__name__)
+
+
+class Event(StrEnum):
+    """Tags in the grammar ``source:subject:action``. Apps add their own for data changes."""
+
+    SIGN_IN = "account:session:started"
+    SIGN_IN_FAILED = "account:session:refused"
+    SIGN_OUT = "account:session:ended"
+    CONSENT_GIVEN = "oauth:consent:given"
+    CONSENT_DENIED = "oauth:consent:denied"
+    TOKEN_ISSUED = "oauth:token:issued"  # noqa: S105  a tag
+    TOKEN_REFUSED = "oauth:token:refused"  # noqa: S105  a tag
+    TOKEN_REVOKED = "oauth:token:revoked"  # noqa: S105  a tag
+    UNAUTHENTICATED = "api:request:unauthenticated"
+    FORBIDDEN = "api:request:forbidden"
+    NOT_FOUND = "api:object:not-found"
+    INVALID = "api:request:invalid"
+    CONFLICT = "api:request:conflict"
+    LIMITED = "api:request:limited"
+
+
+REFUSALS = {
+    400: Event.INVALID,
+    401: Event.UNAUTHENTICATED,
+    403: Event.FORBIDDEN,
+    404: Event.NOT_FOUND,
+    409: Event.CONFLICT,
+    413: Event.INVALID,
+    415: Event.INVALID,
+    429: Event.LIMITED,
+}
+
+
+def record(
+    request: HttpRequest,
+    event: str,
+    *,
+    organisations: Iterable[int | None],
+    actor: UUID | None,
+    client_id: str = "",
+    target: models.Model | None = None,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Insert one event per organisation, in the current transaction: beside the change, so both or neither.
+
+    One statement whatever the number; no organisation gives one row that belongs to none. ``target`` needs
+    a ``public_id``. ``detail`` is JSON: names of fields and codes, never values.
+    """
+    AuditEvent.objects.bulk_create(
+        AuditEvent(
+            event=event,
+            organisation_id=organisation_id,
+            actor=actor,
+            client_id=client_id[:255],
+            address=_address(request),
+            request_id=getattr(request, "request_id", None),
+            target_type=target._meta.label_lower if target is not None else "",
+            target_id=getattr(target, "public_id", None),
+            detail=detail or {},
+        )
+        for organisation_id in (list(organisations) or [None])
+    )
+
+
+def record_change(
+    request: Any, event: str, target: models.Model, *, fields: Iterable[str] = (), **detail: Any
+) -> None:
+    """The event of a data change made with ``request.auth`` (a DRF request), in the change's transaction."""
+    access = request.auth
+    if fields:
+        detail["fields"] = sorted(fields)
+    record(
+        request._request,
+        event,
+        organisations=[access.organisation_id],
+        actor=access.user_public_id,
+        client_id=access.client_id,
+        target=target,
+        detail=detail,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What makes two refusals the same."""
+
+    event: str
+    organisation_id: int | None
+    actor: UUID | None
+    client_id: str
+    address: str | None
+    route: str
+    method: str
+    status: int
+    code: str
+
+
+class RepeatWindows:
+    """Which refusals were seen lately. The first of a window is written at once, the rest counted."""
+
+    clock: ClassVar[Callable[[], float]] = time.monotonic
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[Refusal, tuple[float, int]] = {}
+
+    def note(self, refusal: Refusal) -> bool:
+        """True when ``refusal`` is the first of its window and has to be written now."""
+        with self._lock:
+            if refusal in self._open:
+                opened, repeats = self._open[refusal]
+                self._open[refusal] = (opened, repeats + 1)
+                return False
+            if len(self._open) >= MAX_OPEN_WINDOWS:
+                # Full: this caller is making up new addresses. Count them together.
+                refusal = Refusal(refusal.event, None, None, "", None, "", "", refusal.status, "overflow")
+                opened, repeats = self._open.get(refusal, (self.clock(), 0))
+                self._open[refusal] = (opened, repeats + 1)
+                return False
+            self._open[refusal] = (self.clock(), 0)
+            return True
+
+    def take_ended(self, *, everything: bool = False) -> list[tuple[Refusal, int]]:
+        """Close the windows that are over, oldest first; those with repeats, as (refusal, repeats)."""
+        ended = []
+        with self._lock:
+            deadline = self.clock() - REPEAT_WINDOW_SECONDS
+            while self._open:
+                refusal, (opened, repeats) = next(iter(self._open.items()))
+                if opened > deadline and not everything:
+                    break
+                del self._open[refusal]
+                if repeats:
+                    ended.append((refusal, repeats))
+        return ended
+
+
+windows = RepeatWindows()
+
+
+class AuditMiddleware:
+    """Writes refusals once the request's own transaction is over. Outside ATOMIC_REQUESTS by position."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        event = REFUSALS.get(response.status_code)
+        if event is not None and getattr(request, "audited", False) is False:
+            refusal = _refusal(request, response, event)
+            if windows.note(refusal):
+                _write(refusal, request_id=getattr(request, "request_id", None))
+        write_ended_windows()
+        return response
+
+
+def write_ended_windows(*, everything: bool = False) -> None:
+    """One row with a count for each window that is over."""
+    for refusal, repeats in windows.take_ended(everything=everything):
+        _write(refusal, request_id=None, count=repeats)
+
+
+def _refusal(request: HttpRequest, response: HttpResponseBase, event: Event) -> Refusal:
+    access = getattr(request, "access", None)
+    match = request.resolver_match
+    return Refusal(
+        event=event,
+        organisation_id=access.organisation_id if access else None,
+        actor=access.user_public_id if access else None,
+        client_id=access.client_id if access else "",
+        address=_address(request),
+        # Without a known caller the route is not told apart: guessing routes would open a window each.
+        route=match.route if match and access else "",
+        method=request.method or "" if access else "",
+        status=response.status_code,
+        code=getattr(response, "problem", ""),
+    )
+
+
+def _write(refusal: Refusal, *, request_id: UUID | None, count: int = 1) -> None:
+    detail = {"status": refusal.status, "code": refusal.code}
+    if refusal.route:
+        detail |= {"route": refusal.route, "method": refusal.method}
+    try:
+        AuditEvent.objects.create(
+            event=refusal.event,
+            organisation_id=refusal.organisation_id,
+            actor=refusal.actor,
+            client_id=refusal.client_id,
+            address=refusal.address,
+            request_id=request_id,
+            detail=detail,
+            count=count,
+        )
+    except DatabaseError as error:
+        # The caller has been refused already; the log keeps what the trail could not take.
+        logger.critical(
+            "audit event not written", extra={"event_tag": refusal.event, "error": type(error).__name__}
+        )
+
+
+def _address(request: HttpRequest) -> str | None:
+    address = client_address(request)
+    return address if ("." in address or ":" in address) else None
+
+
+def _write_rest() -> None:
+    close_old_connections()
+    with contextlib.suppress(Exception):  # the interpreter is going down; nothing can be done about it
+        write_ended_windows(everything=True)
+
+
+atexit.register(_write_rest)

@@ -1,0 +1,51 @@
+"""Availability: an outage of PostgreSQL is 503, never a guess, and it heals by itself.
+
+Threat: a dead connection kept by a worker that fails the first request after every restart; an outage that
+shows as 500 with a traceback in the log of every request; a health-check query on every request.
+Guarantee: a database that is out of reach gives 503 problem details with Retry-After. Kept connections are
+looked at before each request without a round trip: libpq reads what the socket already holds, so a
+connection that the server has closed is replaced before it is used.
+
+OWASP API4:2023. ASVS 16.5.2, 16.5.3.
+"""
+
+import logging
+from collections.abc import Callable
+
+import psycopg
+from django.db import InterfaceError, OperationalError, connections
+from django.http import HttpRequest, HttpResponseBase
+
+from security.errors import DependencyUnavailable, render
+
+logger = logging.getLogger(__name__)
+
+
+class AvailabilityMiddleware:
+    """Replaces dead connections before the view and maps database outages to 503 after it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        close_dead_connections()
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """OperationalError and InterfaceError are outages here; every other exception goes on."""
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        logger.error("database out of reach", extra={"error": type(exception).__name__})
+        return render(request, DependencyUnavailable())
+
+
+def close_dead_connections() -> None:
+    """Close this thread's kept connections that the server has already closed."""
+    for connection in connections.all(initialized_only=True):
+        raw = connection.connection
+        if raw is None or connection.in_atomic_block:
+            continue
+        try:
+            raw.pgconn.consume_input()
+        except psycopg.Error:
+            connection.close()

@@ -1,0 +1,368 @@
+"""Policy: every action of every view declares who may do it, and nothing runs undeclared.
+
+Threat: a route that somebody forgot to protect; a check that one method has and its sibling lacks.
+Guarantee: a view is a ``PolicyViewSet`` whose ``rules`` hold one ``Rule`` per action, naming scope, roles,
+object rule, throttle and serializers. The same declaration drives the checks at run time and the OpenAPI
+document. A route without one, or with an incomplete one, is a system-check error, and
+``config/startup.py`` ends the process on it under any server. Views that are not API (sign-in, OAuth
+endpoints, health) are opted out one by one with ``exempt_from_policy`` and a reason.
+
+Order of a request: authenticate (one statement, which also sets the tenant) → limits (one Valkey command;
+the address alone after a 401) → scope and role → strict query → the handler, which sees only rows that
+the object rule admits.
+
+OWASP API1:2023, API5:2023. ASVS 8.1.1, 8.2.1, 8.2.2, 8.3.1.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db.models import Model, QuerySet
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework import exceptions, status
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSetMixin
+
+from security import throttling
+from security.client_ip import client_address, throttle_key
+from security.errors import InsufficientScope, RoleNotPermitted, StateConflict, TooManyRequests
+from security.identifiers import parse_public_id
+from security.pagination import PageQuery, paginate
+from security.scopes import SERVICE_ROLE, all_roles, all_scopes
+from security.strict_input import QuerySerializer, StrictModelSerializer, StrictSerializer, parse_query
+
+WRITING_METHODS = frozenset({"post", "put", "patch"})
+
+#: What a view may not redefine: these are the gate itself.
+SEALED = frozenset(
+    {
+        "authentication_classes",
+        "check_permissions",
+        "check_throttles",
+        "dispatch",
+        "get_authenticators",
+        "get_object",
+        "get_permissions",
+        "get_queryset",
+        "initial",
+        "parser_classes",
+        "perform_authentication",
+        "permission_classes",
+        "renderer_classes",
+        "throttle_classes",
+    }
+)
+
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a request may act with: ``request.auth``. Built by the authentication class, per request.
+
+    ``user_id`` is the person; for a service client it is the person responsible for it.
+    """
+
+    token_id: int
+    user_id: int
+    user_public_id: UUID
+    application_id: int
+    client_id: str
+    organisation_id: int
+    organisation_public_id: UUID
+    currency: str
+    role: str
+    scopes: frozenset[str]
+
+    @property
+    def throttle_key(self) -> str:
+        """One bucket per person, client and organisation, so that a new token is not a new allowance."""
+        return f"principal:{self.user_id}:{self.application_id}:{self.organisation_id}"
+
+
+class ObjectRule:
+    """Which rows of a view's queryset a caller may see at all. Everything else does not exist for them."""
+
+    def scope(self, queryset: QuerySet[Any], access: Access) -> QuerySet[Any]:
+        """The rows of ``queryset`` that ``access`` may see."""
+        return queryset.none()
+
+
+@dataclass(frozen=True, slots=True)
+class TenantObjects(ObjectRule):
+    """Rows of the one organisation that the token acts for."""
+
+    lookup: str = "organisation_id"
+
+    def scope(self, queryset: QuerySet[Any], access: Access) -> QuerySet[Any]:
+        return queryset.filter(**{self.lookup: access.organisation_id})
+
+
+@dataclass(frozen=True, slots=True)
+class NoObjects(ObjectRule):
+    """The action touches no stored object. The reason is for the reader."""
+
+    reason: str
+
+
+class NoBody(StrictSerializer):
+    """The body of an action that takes none: absent or ``{}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """One way to be allowed: this scope, one of these roles and, where given, the object in these states."""
+
+    scope: str
+    roles: frozenset[str]
+    states: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """The declaration of one action."""
+
+    allow: tuple[Allow, ...]
+    objects: ObjectRule
+    throttle: str
+    response: type[BaseSerializer[Any]] | None
+    request: type[StrictSerializer | StrictModelSerializer[Any]] | None = None
+    query: type[QuerySerializer] | None = None
+    status: int = status.HTTP_200_OK
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        return tuple(sorted({way.scope for way in self.allow}))
+
+
+class DenyAll(BasePermission):
+    """The default of every view that is not a ``PolicyViewSet``: nobody."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002  DRF's signature
+        return False
+
+
+class PolicyViewSet(ViewSetMixin, APIView):
+    """The base of every API view. Subclasses declare ``rules`` and write handlers that use the helpers."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {}
+    queryset: ClassVar[QuerySet[Any] | None] = None
+    lookup_field = "public_id"
+    lookup_url_kwarg = "id"
+
+    action: str | None
+    query: dict[str, Any]
+    ways: tuple[Allow, ...]
+
+    @property
+    def rule(self) -> Rule:
+        return self.rules[cast(str, self.action)]
+
+    @property
+    def access(self) -> Access:
+        return cast(Access, self.request.auth)
+
+    # --- the gate ---
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        address = throttling.Limit(
+            throttling.get_rate("address"), f"address:{throttle_key(client_address(request))}"
+        )
+        if self.action is None:  # a method that this route does not have: 405, limited by address
+            self._limit(request, [address])
+            return
+        try:
+            self.perform_authentication(request)
+            if request.auth is None:
+                raise exceptions.NotAuthenticated
+        except exceptions.APIException:
+            self._limit(request, [address])
+            raise
+        principal = throttling.Limit(throttling.get_rate(self.rule.throttle), self.access.throttle_key)
+        self._limit(request, [address, principal])
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+        self.ways = self._permitted_ways()
+        self.query = parse_query(self.rule.query or QuerySerializer, request.query_params)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        decision = getattr(request, "throttle_decision", None)
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if decision is not None:
+            for name, value in decision.headers().items():
+                response.headers[name] = value
+        return response
+
+    def _limit(self, request: Request, limits: Sequence[throttling.Limit]) -> None:
+        decision = throttling.check(limits, fail_closed=False)
+        request.throttle_decision = decision  # type: ignore[attr-defined]  # read by finalize_response
+        if not decision.allowed:
+            raise TooManyRequests(decision)
+
+    def _permitted_ways(self) -> tuple[Allow, ...]:
+        scoped = [way for way in self.rule.allow if way.scope in self.access.scopes]
+        if not scoped:
+            raise InsufficientScope(self.rule.scopes)
+        ways = tuple(way for way in scoped if self.access.role in way.roles)
+        if not ways:
+            raise RoleNotPermitted
+        return ways
+
+    # --- helpers for handlers ---
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """The rows that the rule's object rule admits; the only way a handler reaches rows."""
+        if self.queryset is None:
+            raise TypeError(f"{type(self).__name__} declares no queryset")
+        return self.rule.objects.scope(self.queryset.all(), self.access)
+
+    def get_object(self, *, lock: bool = False) -> Any:
+        """The object named in the URL, or 404, the same for one that is not there and one not to be seen.
+
+        ``lock`` takes a row lock for the rest of the transaction. Raises StateConflict (409) when the
+        caller's rule admits the action only in other states.
+        """
+        public_id = parse_public_id(self.kwargs[self.lookup_url_kwarg])
+        queryset = self.get_queryset()
+        if lock:
+            queryset = queryset.select_for_update(of=("self",))
+        instance = queryset.filter(**{self.lookup_field: public_id}).first()
+        if instance is None:
+            raise exceptions.NotFound
+        self._check_state(instance)
+        return instance
+
+    def _check_state(self, instance: Model) -> None:
+        if any(way.states is None or instance.status in way.states for way in self.ways):  # type: ignore[attr-defined]  # a rule with states is for models with a status
+            return
+        raise StateConflict(instance.status)  # type: ignore[attr-defined]  # as above
+
+    def read_body(self, instance: Model | None = None) -> dict[str, Any]:
+        """The validated body of the rule's request serializer; raises ValidationError (400)."""
+        serializer_class = self.rule.request or NoBody
+        serializer = serializer_class(
+            instance, data=self.request.data, partial=self.request.method == "PATCH", context={"view": self}
+        )
+        serializer.is_valid(raise_exception=True)
+        return cast(dict[str, Any], serializer.validated_data)
+
+    def respond(self, instance: Any) -> Response:
+        """``instance`` through the rule's response serializer, with the rule's status."""
+        if self.rule.response is None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        data = self.rule.response(instance, context={"view": self}).data
+        return Response(data, status=self.rule.status)
+
+    # --- the two reads that every resource has; a rule named list or retrieve switches them on ---
+
+    def list(self, request: Request, **kwargs: Any) -> Response:  # noqa: ARG002  the router's signature
+        queryset = self.filter_queryset(self.get_queryset())
+        page = paginate(queryset, cursor=self.query.get("cursor"), limit=self.query["limit"])
+        serializer = cast(type[BaseSerializer[Any]], self.rule.response)
+        items = serializer(page.items, many=True, context={"view": self}).data
+        return Response({"items": items, "next": page.next})
+
+    def retrieve(self, request: Request, **kwargs: Any) -> Response:  # noqa: ARG002  the router's signature
+        return self.respond(self.get_object())
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow a list by ``self.query``; a hook for subclasses. Never widens: it gets scoped rows."""
+        return queryset
+
+
+def exempt_from_policy(view: ViewT, *, reason: str) -> ViewT:
+    """Mark a view that is not API as deliberately outside the policy, with the reason for the reader."""
+    if not reason:
+        raise ValueError("an exemption needs a reason")
+    view.policy_exemption = reason  # type: ignore[attr-defined]  # read back by the walk below
+    return view
+
+
+def walk_routes(
+    patterns: Sequence[URLPattern | URLResolver] | None = None, prefix: str = ""
+) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every route of the URLconf as (pattern, callback)."""
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from walk_routes(pattern.url_patterns, route)
+        else:
+            yield route, cast(Callable[..., Any], pattern.callback)
+
+
+@register(Tags.security)
+def check_policy(**kwargs: Any) -> list[CheckMessage]:
+    """Walk the URLconf: security.E001 undeclared view, E002 incomplete rule, E003 redefined gate."""
+    return [message for route, view in walk_routes() for message in _check_route(route, view)]
+
+
+def _check_route(route: str, view: Callable[..., Any]) -> Iterator[CheckMessage]:
+    if getattr(view, "policy_exemption", ""):
+        return
+    view_class = getattr(view, "cls", None)
+    name = f"{view.__module__}.{getattr(view_class or view, '__name__', repr(view))}"
+    if view_class is None or not issubclass(view_class, PolicyViewSet):
+        yield Error(
+            f"/{route} is served by {name}, which declares no policy.",
+            hint="Derive it from security.policy.PolicyViewSet and give each action a Rule; if it is not "
+            "part of the API, wrap it in exempt_from_policy(view, reason=…).",
+            id="security.E001",
+        )
+        return
+    redefined = sorted(
+        attribute
+        for klass in view_class.__mro__[: view_class.__mro__.index(PolicyViewSet)]
+        for attribute in SEALED & vars(klass).keys()
+    )
+    redefined += sorted(SEALED & getattr(view, "initkwargs", {}).keys())
+    if redefined:
+        yield Error(
+            f"{name} redefines {', '.join(redefined)}: that is the gate itself.",
+            hint="Say it in the view's rules, or narrow rows in filter_queryset().",
+            id="security.E003",
+        )
+    for method, action in sorted(getattr(view, "actions", {}).items()):
+        faults = list(_faults(method, action, view_class.rules.get(action)))
+        if faults:
+            yield Error(
+                f"{method.upper()} /{route}: the rule of {name}.{action} is incomplete: {'; '.join(faults)}.",
+                hint=f'Give {view_class.__name__}.rules["{action}"] a complete security.policy.Rule.',
+                id="security.E002",
+            )
+
+
+def _faults(method: str, action: str, rule: Rule | None) -> Iterator[str]:
+    if rule is None:
+        yield "there is none"
+        return
+    if not rule.allow:
+        yield "allow is empty, so nobody could ever do it"
+    for way in rule.allow:
+        if way.scope not in all_scopes():
+            yield f"scope {way.scope!r} is contributed by no AppConfig"
+        unknown = way.roles - all_roles().keys() - {SERVICE_ROLE}
+        if unknown or not way.roles:
+            yield f"roles {sorted(unknown)!r} are contributed by no AppConfig" if unknown else "no roles"
+    if type(rule.objects) is ObjectRule or not isinstance(rule.objects, ObjectRule):
+        yield "objects must be an object rule, such as TenantObjects()"
+    if rule.throttle not in settings.THROTTLES:
+        yield f"throttle {rule.throttle!r} is not in settings.THROTTLES"
+    if method in WRITING_METHODS and not (
+        isinstance(rule.request, type) and issubclass(rule.request, StrictSerializer | StrictModelSerializer)
+    ):
+        yield "request must be a strict serializer, or NoBody"
+    if rule.query is not None and not issubclass(rule.query, QuerySerializer):
+        yield "query must be a QuerySerializer"
+    if action == "list" and (rule.query is None or not issubclass(rule.query, PageQuery)):
+        yield "list needs a query derived from PageQuery"
+    if rule.response is None and method != "delete" and rule.status != status.HTTP_204_NO_CONTENT:
+        yield "response must be a serializer"
+
+

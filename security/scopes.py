@@ -1,0 +1,35 @@
+"""Scopes and roles: what exists, as contributed by each installed app.
+
+Threat: a scope or role that nobody declared, granted by a typing error or by a client that asks for more.
+Guarantee: the set is closed; whatever is not contributed by an AppConfig does not exist, and a rule that
+names it ends start-up (security.policy). Which of them a client may ask for is its own allow-list, and
+which a user holds is read from the database on every request, never from the token.
+
+Each app contributes with two attributes of its AppConfig::
+
+    scopes = {"invoices:read": "Read invoices"}
+    roles = {"clerk": "Enters vendors and invoices"}
+
+OWASP API5:2023. ASVS 8.2.1, 10.3.2. RFC 6749 section 3.3.
+"""
+
+from django.apps import apps
+
+#: The role of a token issued to a client acting for itself (client credentials grant).
+SERVICE_ROLE = "service"
+
+
+def all_scopes() -> dict[str, str]:
+    """Every scope that exists → its description in words, in order of name."""
+    found: dict[str, str] = {}
+    for app in apps.get_app_configs():
+        found.update(getattr(app, "scopes", {}))
+    return dict(sorted(found.items()))
+
+
+def all_roles() -> dict[str, str]:
+    """Every role that a membership may carry → its description, in order of name."""
+    found: dict[str, str] = {}
+    for app in apps.get_app_configs():
+        found.update(getattr(app, "roles", {}))
+    return dict(sorted(found.items()))
