@@ -1,11 +1,10 @@
 """Every route of the service. What is not API is exempted by name, with the reason beside it."""
 
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView
 
 from accounts.oauth.views import ResourceMetadataView, ServerMetadataView
 from accounts.views import AccountViewSet, SignInView, SignOutView
-from config.documentation import DocumentationView, document, redirect_page
+from config.documentation import document, documentation, oauth2_redirect
 from security import errors
 from security.policy import exempt_from_policy
 from security.routes import resource
@@ -26,9 +25,13 @@ urlpatterns = [
     ),
     path("sign-in", exempt_from_policy(SignInView.as_view(), reason="where people authenticate"), name="sign-in"),
     path("sign-out", exempt_from_policy(SignOutView.as_view(), reason="ends a session"), name="sign-out"),
-    path("docs", exempt_from_policy(DocumentationView.as_view(), reason="a page, for signed-in users"), name="docs"),
+    path("docs", exempt_from_policy(documentation, reason="a page, for signed-in users"), name="docs"),
     path("docs/openapi.yaml", exempt_from_policy(document, reason="for signed-in users"), name="schema"),
-    path("docs/oauth2-redirect", exempt_from_policy(redirect_page, reason="static; where Swagger UI's sign-in returns")),
+    path(
+        "docs/oauth2-redirect",
+        exempt_from_policy(oauth2_redirect, reason="static; where Swagger UI's sign-in returns"),
+        name="docs-oauth2-redirect",
+    ),
     path("problems/<slug:slug>", exempt_from_policy(errors.problem_page, reason="explains the error types")),
     path("healthz", exempt_from_policy(live, reason="liveness; tells nothing")),
     path("readyz", exempt_from_policy(ready, reason="readiness; tells nothing")),

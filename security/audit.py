@@ -181,8 +181,8 @@ class AuditMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        event = REFUSALS.get(response.status_code)
-        if event is not None and getattr(request, "audited", False) is False:
+        event = getattr(request, "audit_event", REFUSALS.get(response.status_code))
+        if event is not None:
             refusal = _refusal(request, response, event)
             if windows.note(refusal):
                 _write(refusal, request_id=getattr(request, "request_id", None))
@@ -196,7 +196,7 @@ def write_ended_windows(*, everything: bool = False) -> None:
         _write(refusal, request_id=None, count=repeats)
 
 
-def _refusal(request: HttpRequest, response: HttpResponseBase, event: Event) -> Refusal:
+def _refusal(request: HttpRequest, response: HttpResponseBase, event: str) -> Refusal:
     access = getattr(request, "access", None)
     match = request.resolver_match
     return Refusal(

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import orjson
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -299,12 +299,13 @@ def _is_in_shape(response: HttpResponseBase) -> bool:
     return content_type in {CONTENT_TYPE, "application/json"} or hasattr(response, "template_name")
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001  Django's signature
-    """handler400: bad Host, malformed request, oversize body outside the API."""
-    return problem_response(request, HTTPStatus.BAD_REQUEST)
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler400: bad Host, malformed request, oversize form."""
+    too_large = isinstance(exception, RequestDataTooBig)
+    return problem_response(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST)
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001  as above
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001  Django's signature
     """handler403."""
     return problem_response(request, HTTPStatus.FORBIDDEN)
 

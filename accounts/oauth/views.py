@@ -31,6 +31,7 @@ from accounts.oauth.validators import CHALLENGE, digest
 from accounts.views import limit
 from security import audit
 from security.client_ip import client_address, throttle_key
+from security.identifiers import canonical_uuid
 from security.scopes import all_scopes
 
 #: What the consent form sends. Everything else comes from the validated authorization request.
@@ -64,7 +65,7 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
         application = Application.objects.get(client_id=credentials["client_id"])
         allow = request.POST.get("decision") == "allow"
         membership = self._memberships(request).filter(
-            organisation__public_id=_uuid_or_none(request.POST.get("organisation", ""))
+            organisation__public_id=canonical_uuid(request.POST.get("organisation", ""))
         ).first()
         if allow and membership is None:
             return self._ask(request, scopes, credentials, error="Choose the organisation.")
@@ -298,11 +299,3 @@ def _is_gone(token: AccessToken | RefreshToken) -> bool:
         return not AccessToken.objects.filter(pk=token.pk).exists()
     return RefreshToken.objects.filter(pk=token.pk).exclude(revoked=None).exists()
 
-
-def _uuid_or_none(text: str) -> Any:
-    from security.identifiers import parse_public_id
-
-    try:
-        return parse_public_id(text)
-    except Exception:  # noqa: BLE001  placeholder until identifiers lands
-        return None

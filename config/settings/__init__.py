@@ -233,8 +233,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "security.schema.close_objects",
     ],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 MAX_BODY_BYTES = 64 * 1024
@@ -248,8 +246,9 @@ THROTTLES = {
     "address": env.text("THROTTLE_ADDRESS", default="1200/60"),
     "read": env.text("THROTTLE_READ", default="600/60"),
     "write": env.text("THROTTLE_WRITE", default="120/60"),
-    "sign_in": env.text("THROTTLE_SIGN_IN", default="10/60"),
-    "token": env.text("THROTTLE_TOKEN", default="60/60"),
+    "sign_in_address": env.text("THROTTLE_SIGN_IN_ADDRESS", default="60/60"),
+    "sign_in_account": env.text("THROTTLE_SIGN_IN_ACCOUNT", default="10/60"),
+    "token": env.text("THROTTLE_TOKEN", default="120/60"),
 }
 #: Networks whose X-Forwarded-For is believed (CIDR). Empty: the peer is the client.
 TRUSTED_PROXIES = env.items("TRUSTED_PROXIES", default="")
@@ -270,6 +269,7 @@ CONTENT_SECURITY_POLICY = {
         "style-src": [SELF, NONCE],
         "img-src": [SELF],
         "base-uri": [NONE],
+        "form-action": [SELF],
         "frame-ancestors": [NONE],
         "object-src": [NONE],
     }

@@ -1,0 +1,50 @@
+"""The documentation pages: Swagger UI from our own origin, for signed-in users.
+
+Not the library's page: that one carries an inline style and script. Ours carries neither, so the strict page
+policy of settings.CONTENT_SECURITY_POLICY holds with three sources added, each for what Swagger UI does.
+"""
+
+from typing import Any
+
+from csp.constants import SELF
+from csp.decorators import csp_update
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from accounts.oauth.models import Application
+
+DOCUMENT = settings.BASE_DIR / "openapi.yaml"
+
+
+@require_safe
+@login_required
+@csp_update({"script-src": [SELF], "connect-src": [SELF], "img-src": [SELF, "data:"]})  # type: ignore[untyped-decorator]  # the library has no types
+def documentation(request: HttpRequest) -> HttpResponse:
+    """Swagger UI. Its client is the public one whose redirect URI is our page; without one, no sign-in."""
+    redirect_uri = settings.PUBLIC_URL + reverse("docs-oauth2-redirect")
+    client = Application.objects.filter(client_type="public", redirect_uris=redirect_uri).first()
+    options: dict[str, Any] = {
+        "document": reverse("schema"),
+        "redirectUri": redirect_uri,
+        "clientId": client.client_id if client else "",
+        "scopes": client.scopes if client else [],
+    }
+    return render(request, "config/documentation.html", {"options": options})
+
+
+@require_safe
+@login_required
+def document(request: HttpRequest) -> HttpResponseBase:  # noqa: ARG001  Django's signature
+    """The committed OpenAPI document, which `make check` holds to the code."""
+    return FileResponse(DOCUMENT.open("rb"), content_type="application/yaml")
+
+
+@require_safe
+@csp_update({"script-src": [SELF]})  # type: ignore[untyped-decorator]  # as above
+def oauth2_redirect(request: HttpRequest) -> HttpResponse:
+    """Where Swagger UI's sign-in returns to: a page that hands the code to the window that opened it."""
+    return render(request, "config/oauth2_redirect.html")

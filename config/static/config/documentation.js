@@ -1,0 +1,20 @@
+// Starts Swagger UI with what the page says. PKCE is on; a client secret has no place in a browser.
+"use strict";
+
+const options = JSON.parse(document.getElementById("options").textContent);
+
+const ui = SwaggerUIBundle({
+  url: options.document,
+  dom_id: "#documentation",
+  oauth2RedirectUrl: options.redirectUri,
+  deepLinking: true,
+  persistAuthorization: false,
+  displayRequestDuration: true,
+  validatorUrl: null,
+});
+
+ui.initOAuth({
+  clientId: options.clientId,
+  scopes: options.scopes,
+  usePkceWithAuthorizationCodeGrant: true,
+});
