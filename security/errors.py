@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 import orjson
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.request import Request
-from rest_framework.views import set_rollback
 
 from security.strict_input import problem_errors
 from security.throttling import Decision
@@ -218,7 +218,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse |
     if not isinstance(exc, exceptions.APIException):
         return None
     # The request's transaction is undone: a refused request has written nothing.
-    set_rollback()
+    if connection.in_atomic_block:
+        transaction.set_rollback(True)
     return render(request, exc)
 
 

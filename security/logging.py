@@ -17,10 +17,11 @@ from typing import Any
 
 import orjson
 import structlog
+import uuid_utils.compat
 from django.http import HttpRequest, HttpResponseBase
 
 from security.client_ip import client_address
-from security.identifiers import uuid7
+
 
 #: oauthlib prints tokens at DEBUG; the database backend prints parameters.
 PINNED = ("oauthlib", "oauth2_provider", "django.db.backends", "requests_oauthlib")
@@ -101,7 +102,7 @@ class RequestLogMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         # Our own id: one sent by the client could collide with, or forge, another request's.
-        request.request_id = uuid7()  # type: ignore[attr-defined]  # read by errors and audit
+        request.request_id = uuid_utils.compat.uuid7()  # type: ignore[attr-defined]  # read by errors and audit
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=str(request.request_id)):  # type: ignore[attr-defined]  # set above
             response = self.get_response(request)

@@ -17,14 +17,12 @@ OWASP API1:2023, API5:2023. ASVS 8.1.1, 8.2.1, 8.2.2, 8.3.1.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, cast
-from uuid import UUID
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db.models import Model, QuerySet
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework import exceptions, status
-from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -36,7 +34,7 @@ from security.client_ip import client_address, throttle_key
 from security.errors import InsufficientScope, RoleNotPermitted, StateConflict, TooManyRequests
 from security.identifiers import parse_public_id
 from security.pagination import PageQuery, paginate
-from security.scopes import SERVICE_ROLE, all_roles, all_scopes
+from security.scopes import SERVICE_ROLE, Access, all_roles, all_scopes
 from security.strict_input import QuerySerializer, StrictModelSerializer, StrictSerializer, parse_query
 
 WRITING_METHODS = frozenset({"post", "put", "patch"})
@@ -62,30 +60,6 @@ SEALED = frozenset(
 )
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What a request may act with: ``request.auth``. Built by the authentication class, per request.
-
-    ``user_id`` is the person; for a service client it is the person responsible for it.
-    """
-
-    token_id: int
-    user_id: int
-    user_public_id: UUID
-    application_id: int
-    client_id: str
-    organisation_id: int
-    organisation_public_id: UUID
-    currency: str
-    role: str
-    scopes: frozenset[str]
-
-    @property
-    def throttle_key(self) -> str:
-        """One bucket per person, client and organisation, so that a new token is not a new allowance."""
-        return f"principal:{self.user_id}:{self.application_id}:{self.organisation_id}"
 
 
 class ObjectRule:
@@ -141,13 +115,6 @@ class Rule:
     @property
     def scopes(self) -> tuple[str, ...]:
         return tuple(sorted({way.scope for way in self.allow}))
-
-
-class DenyAll(BasePermission):
-    """The default of every view that is not a ``PolicyViewSet``: nobody."""
-
-    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002  DRF's signature
-        return False
 
 
 class PolicyViewSet(ViewSetMixin, APIView):
@@ -295,6 +262,13 @@ def walk_routes(
             yield from walk_routes(pattern.url_patterns, route)
         else:
             yield route, cast(Callable[..., Any], pattern.callback)
+
+
+def declared_rules() -> Iterator[Rule]:
+    """The rule of every action that has a route."""
+    for _, view in walk_routes():
+        for action in getattr(view, "actions", {}).values():
+            yield view.cls.rules[action]  # type: ignore[attr-defined]  # set by ViewSetMixin.as_view
 
 
 @register(Tags.security)

@@ -13,7 +13,12 @@ Each app contributes with two attributes of its AppConfig::
 OWASP API5:2023. ASVS 8.2.1, 10.3.2. RFC 6749 section 3.3.
 """
 
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
 from django.apps import apps
+from rest_framework.permissions import BasePermission
 
 #: The role of a token issued to a client acting for itself (client credentials grant).
 SERVICE_ROLE = "service"
@@ -33,3 +38,34 @@ def all_roles() -> dict[str, str]:
     for app in apps.get_app_configs():
         found.update(getattr(app, "roles", {}))
     return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a request may act with: ``request.auth``. Built by the authentication class, per request.
+
+    ``user_id`` is the person; for a service client it is the person responsible for it.
+    """
+
+    token_id: int
+    user_id: int
+    user_public_id: UUID
+    application_id: int
+    client_id: str
+    organisation_id: int
+    organisation_public_id: UUID
+    currency: str
+    role: str
+    scopes: frozenset[str]
+
+    @property
+    def throttle_key(self) -> str:
+        """One bucket per person, client and organisation, so that a new token is not a new allowance."""
+        return f"principal:{self.user_id}:{self.application_id}:{self.organisation_id}"
+
+
+class DenyAll(BasePermission):
+    """The default of every view that is not a ``PolicyViewSet``: nobody."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:  # noqa: ARG002  DRF's signature
+        return False

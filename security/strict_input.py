@@ -199,7 +199,7 @@ class StrictModelSerializer(serializers.ModelSerializer[ModelT]):
 
     default_error_messages = {"invalid": "Send a JSON object."}
 
-    serializer_field_mapping: ClassVar[dict[type[models.Field[Any, Any]], type[serializers.Field[Any, Any, Any, Any]]]] = {
+    serializer_field_mapping: ClassVar[dict[Any, Any]] = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.BigIntegerField: StrictIntegerField,
         models.BooleanField: StrictBooleanField,

@@ -22,8 +22,7 @@ from rest_framework.request import Request
 from accounts.models import User
 from accounts.oauth.validators import digest
 from security.errors import REALM, InvalidCredentials, InvalidToken
-from security.policy import Access
-from security.scopes import SERVICE_ROLE
+from security.scopes import SERVICE_ROLE, Access
 
 #: RFC 6750 b64token, within what this server issues.
 CREDENTIALS = re.compile(r"Bearer ([A-Za-z0-9\-._~+/]{1,512}=*)", re.IGNORECASE)

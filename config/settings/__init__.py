@@ -207,7 +207,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     # What a view of this service does is declared in its rules (security.policy). These defaults are for a
     # view that escaped it: nobody gets in.
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.oauth.authentication.BearerAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["security.policy.DenyAll"],
+    "DEFAULT_PERMISSION_CLASSES": ["security.scopes.DenyAll"],
     "DEFAULT_PARSER_CLASSES": ["security.json_parser.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["security.json_parser.ORJSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "security.schema.PolicySchema",

@@ -12,3 +12,7 @@ STARTUP_FAIL_LEVEL = "ERROR"
 # subdomains, would refuse every other project on that name.
 SECURE_HSTS_SECONDS = 31_536_000
 SECURE_HSTS_PRELOAD = False
+
+# Static files straight from the packages: there is no collectstatic on a developer's machine.
+STATIC_ROOT = None
+WHITENOISE_USE_FINDERS = True

@@ -1,0 +1,134 @@
+"""``manage.py demo_token``: a token for a demo user, through the real flow over HTTPS."""
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+import ssl
+import urllib.error
+import urllib.request
+from html import unescape
+from http.cookiejar import CookieJar
+from typing import IO, Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+CLIENT = "demo-web"
+INPUT = re.compile(r'name="(?P<name>csrfmiddlewaretoken|organisation)" value="(?P<value>[^"]*)"')
+
+
+class Command(BaseCommand):
+    help = "Prints an access token of a demo user's. Refused unless DEMO is on; the demo has to be running."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--user", required=True, help="such as clerk@acme.example")
+        parser.add_argument("--scope", required=True, help='such as "invoices:read vendors:read"')
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEMO:
+            raise CommandError("DEMO is off: this command knows the demo's passwords only.")
+        try:
+            demo = json.loads(settings.DEMO_FILE.read_text())
+        except OSError:
+            raise CommandError("There is no demo yet: start it with `make run`.") from None
+        user = next((user for user in demo["users"] if user["username"] == options["user"]), None)
+        if user is None:
+            known = ", ".join(user["username"] for user in demo["users"])
+            raise CommandError(f"There is no such demo user. There are: {known}.")
+        client = next(client for client in demo["clients"] if client["client_id"] == CLIENT)
+        browser = Browser(demo["base_url"], demo["ca_file"])
+        browser.sign_in(user["username"], user["password"])
+        code, verifier = browser.authorize(client, options["scope"])
+        token = browser.exchange(client, code, verifier)
+        self.stdout.write(token["access_token"])
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The redirects are what is read here."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+class Browser:
+    """What a browser does in the authorization code flow. Raises CommandError with the server's answer."""
+
+    def __init__(self, base_url: str, ca_file: str) -> None:
+        self.base_url = base_url
+        self.opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca_file or None)),
+            urllib.request.HTTPCookieProcessor(CookieJar()),
+            NoRedirect,
+        )
+
+    def sign_in(self, username: str, password: str) -> None:
+        form = self._form("/sign-in")
+        status, location, _ = self._send("/sign-in", {**form, "username": username, "password": password})
+        if not location:
+            raise CommandError(f"Sign-in failed with status {status}.")
+
+    def authorize(self, client: dict[str, Any], scope: str) -> tuple[str, str]:
+        """The code and its PKCE verifier."""
+        verifier = secrets.token_urlsafe(48)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        query = {
+            "response_type": "code",
+            "client_id": client["client_id"],
+            "redirect_uri": client["redirect_uris"][0],
+            "scope": scope,
+            "state": secrets.token_urlsafe(16),
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        path = f"/oauth/authorize?{urlencode(query)}"
+        _, location, _ = self._send(path, {**self._form(path), "decision": "allow"})
+        answer = parse_qs(urlsplit(location).query)
+        if "code" not in answer or answer["state"] != [query["state"]]:
+            raise CommandError(f"There was no code: {answer.get('error', ['no answer'])[0]}.")
+        return answer["code"][0], verifier
+
+    def exchange(self, client: dict[str, Any], code: str, verifier: str) -> dict[str, Any]:
+        status, _, body = self._send(
+            "/oauth/token",
+            {
+                "grant_type": "authorization_code",
+                "client_id": client["client_id"],
+                "redirect_uri": client["redirect_uris"][0],
+                "code": code,
+                "code_verifier": verifier,
+            },
+        )
+        if status != 200:  # noqa: PLR2004  OK
+            raise CommandError(f"The token endpoint answered {status}.")
+        token: dict[str, Any] = json.loads(body)
+        return token
+
+    def _form(self, path: str) -> dict[str, str]:
+        """The hidden fields of the form at ``path``."""
+        status, location, page = self._send(path)
+        if location:
+            query = parse_qs(urlsplit(location).query)
+            raise CommandError(f"The server refused: {query.get('error_description', query.get('error', [location]))[0]}")
+        if status != 200:  # noqa: PLR2004  OK
+            raise CommandError(f"{urlsplit(path).path} answered {status}.")
+        return {match["name"]: unescape(match["value"]) for match in INPUT.finditer(page)}
+
+    def _send(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str, str]:
+        """(status, Location, body)."""
+        url = self.base_url + path
+        headers = {"Referer": url, "Accept": "text/html, application/json"}
+        data = urlencode(form).encode() if form is not None else None
+        request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  the demo's own URL
+        answer: IO[bytes]
+        try:
+            answer = self.opener.open(request, timeout=30)
+        except urllib.error.HTTPError as error:
+            answer = error
+        except urllib.error.URLError as error:
+            raise CommandError(f"{self.base_url} does not answer ({error.reason}). Is `make run` running?") from None
+        with answer:
+            headers_in: Any = answer.headers  # type: ignore[attr-defined]  # both kinds of answer have them
+            return answer.status, headers_in.get("Location", ""), answer.read().decode()  # type: ignore[attr-defined]  # as above

@@ -1,0 +1,1 @@
+"""Runs the service on a developer's machine: its own PostgreSQL, Valkey and certificate authority."""
