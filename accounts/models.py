@@ -32,7 +32,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=(username or "").strip().lower())
 
 
-class User(PublicIdModel, AbstractBaseUser, PermissionsMixin):
+class User(PublicIdModel, AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-missing]  # of OAuth
     """A person. Signs in with an e-mail address, kept in lower case."""
 
     email = models.EmailField(max_length=254, unique=True)
@@ -56,7 +56,7 @@ class User(PublicIdModel, AbstractBaseUser, PermissionsMixin):
         return str(self.public_id)
 
 
-class Organisation(PublicIdModel):
+class Organisation(PublicIdModel):  # type: ignore[django-manager-missing]  # of OAuth
     """A tenant. Everything that a token may reach belongs to one."""
 
     name = models.CharField(max_length=150, unique=True)

@@ -1,7 +1,7 @@
 """Sign-in and sign-out, and who the caller is."""
 
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.contrib.auth.views import LoginView, LogoutView
@@ -48,7 +48,7 @@ class SignOutView(LogoutView):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = cast(HttpResponse, super().post(request, *args, **kwargs))
+        response = super().post(request, *args, **kwargs)
         if response.status_code == HTTPStatus.FOUND:
             response.status_code = HTTPStatus.SEE_OTHER
         return response
@@ -92,7 +92,9 @@ def audit_sign_out(request: HttpRequest, user: Any, **kwargs: Any) -> None:
 
 
 @receiver(user_login_failed)
-def audit_failed_sign_in(credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
+def audit_failed_sign_in(
+    credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
+) -> None:
     if request is not None:
         _audit_session(request, audit.Event.SIGN_IN_FAILED, str(credentials.get("username", "")))
 

@@ -22,7 +22,7 @@ DOCUMENT = settings.BASE_DIR / "openapi.yaml"
 
 @require_safe
 @login_required
-@csp_update({"script-src": [SELF], "connect-src": [SELF], "img-src": [SELF, "data:"]})  # type: ignore[untyped-decorator]  # the library has no types
+@csp_update({"script-src": [SELF], "connect-src": [SELF], "img-src": [SELF, "data:"]})
 def documentation(request: HttpRequest) -> HttpResponse:
     """Swagger UI. Its client is the public one whose redirect URI is our page; without one, no sign-in."""
     redirect_uri = settings.PUBLIC_URL + reverse("docs-oauth2-redirect")
@@ -38,13 +38,13 @@ def documentation(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @login_required
-def document(request: HttpRequest) -> HttpResponseBase:  # noqa: ARG001  Django's signature
+def document(request: HttpRequest) -> HttpResponseBase:
     """The committed OpenAPI document, which `make check` holds to the code."""
     return FileResponse(DOCUMENT.open("rb"), content_type="application/yaml")
 
 
 @require_safe
-@csp_update({"script-src": [SELF]})  # type: ignore[untyped-decorator]  # as above
+@csp_update({"script-src": [SELF]})
 def oauth2_redirect(request: HttpRequest) -> HttpResponse:
     """Where Swagger UI's sign-in returns to: a page that hands the code to the window that opened it."""
     return render(request, "config/oauth2_redirect.html")

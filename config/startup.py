@@ -12,7 +12,7 @@ from django.core import checks
 
 
 def run_checks() -> None:
-    """Run every system check; print what failed and end the process (exit 1) on settings.STARTUP_FAIL_LEVEL."""
+    """Run every system check; from settings.STARTUP_FAIL_LEVEL up, print it and end the process (exit 1)."""
     level = getattr(checks, settings.STARTUP_FAIL_LEVEL)
     failures = [
         message

@@ -23,7 +23,11 @@ urlpatterns = [
         ".well-known/oauth-protected-resource",
         exempt_from_policy(ResourceMetadataView.as_view(), reason="public metadata, RFC 9728"),
     ),
-    path("sign-in", exempt_from_policy(SignInView.as_view(), reason="where people authenticate"), name="sign-in"),
+    path(
+        "sign-in",
+        exempt_from_policy(SignInView.as_view(), reason="where people authenticate"),
+        name="sign-in",
+    ),
     path("sign-out", exempt_from_policy(SignOutView.as_view(), reason="ends a session"), name="sign-out"),
     path("docs", exempt_from_policy(documentation, reason="a page, for signed-in users"), name="docs"),
     path("docs/openapi.yaml", exempt_from_policy(document, reason="for signed-in users"), name="schema"),

@@ -14,6 +14,6 @@ except ImproperlyConfigured as error:
     sys.stderr.write(f"Portcullis does not start: {error}\n")
     raise SystemExit(1) from None
 
-from config.startup import run_checks  # noqa: E402  the app registry has to be ready first
+from config.startup import run_checks
 
 run_checks()

@@ -13,8 +13,8 @@ class SeparationOfDuties(Problem):
     title = "Separation of duties"
     default_detail = "Another person has to do this: you already had a part in it."
     meaning = (
-        "Creator, last editor of the bank details, approvers and releaser of an invoice are different people, "
-        "whatever client they use."
+        "Creator, last editor of the bank details, approvers and releaser of an invoice are different "
+        "people, whatever client they use."
     )
 
 

@@ -8,7 +8,12 @@ from resources.models import MAX_AMOUNT, Invoice, Vendor
 from security.identifiers import PublicIdField, PublicIdRelatedField
 from security.pagination import PageQuery
 from security.serializers import ReadSerializer
-from security.strict_input import StrictChoiceField, StrictIntegerField, StrictModelSerializer, StrictRegexField
+from security.strict_input import (
+    StrictChoiceField,
+    StrictIntegerField,
+    StrictModelSerializer,
+    StrictRegexField,
+)
 
 
 class VendorReader(ReadSerializer[Vendor]):
@@ -50,7 +55,7 @@ class InvoiceReader(ReadSerializer[Invoice]):
 
 class InvoiceWriter(StrictModelSerializer[Invoice]):
     vendor = PublicIdRelatedField(
-        queryset=lambda request: Vendor.objects.filter(organisation_id=request.auth.organisation_id)
+        queryset=lambda access: Vendor.objects.filter(organisation_id=access.organisation_id)
     )
     amount = StrictIntegerField(
         min_value=1, max_value=MAX_AMOUNT, help_text="Minor units of the organisation's currency."

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, close_old_connections, models
@@ -133,7 +133,7 @@ class Refusal:
 class RepeatWindows:
     """Which refusals were seen lately. The first of a window is written at once, the rest counted."""
 
-    clock: ClassVar[Callable[[], float]] = time.monotonic
+    clock: Callable[[], float] = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

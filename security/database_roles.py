@@ -40,7 +40,7 @@ def owner() -> Iterator[None]:
         connection.settings_dict.update(service)
 
 
-def grant_rights(apps: Any, schema_editor: Any) -> None:  # noqa: ARG001  RunPython's signature
+def grant_rights(apps: Any, schema_editor: Any) -> None:
     """Migration step: what the service and ops roles may do with tables that exist and those to come."""
     quote = schema_editor.quote_name
     service = quote(settings.DATABASE_SERVICE_ROLE)
@@ -48,7 +48,9 @@ def grant_rights(apps: Any, schema_editor: Any) -> None:  # noqa: ARG001  RunPyt
     rows = "SELECT, INSERT, UPDATE, DELETE"
     for kind, rights in (("TABLES", rows), ("SEQUENCES", "USAGE, SELECT")):
         schema_editor.execute(f"GRANT {rights} ON ALL {kind} IN SCHEMA public TO {service}")
-        schema_editor.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {rights} ON {kind} TO {service}")
+        schema_editor.execute(
+            f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {rights} ON {kind} TO {service}"
+        )
     # Which migrations ran is the owner's to write.
     schema_editor.execute(f"REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {service}")
     if settings.DATABASE_OPS:
@@ -61,7 +63,7 @@ def grant_rights(apps: Any, schema_editor: Any) -> None:  # noqa: ARG001  RunPyt
 def make_append_only(table: str) -> Any:
     """A migration step that leaves the service role INSERT and SELECT on ``table``."""
 
-    def revoke(apps: Any, schema_editor: Any) -> None:  # noqa: ARG001  RunPython's signature
+    def revoke(apps: Any, schema_editor: Any) -> None:
         quote = schema_editor.quote_name
         service = quote(settings.DATABASE_SERVICE_ROLE)
         schema_editor.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {quote(table)} FROM {service}")
@@ -76,7 +78,7 @@ def check_database_roles(**kwargs: Any) -> list[CheckMessage]:
         return [
             Error(
                 "DATABASE_URL and DATABASE_OWNER_URL name the same role.",
-                hint="Create a role for the API that owns nothing (deploy/postgres), and use it in DATABASE_URL.",
+                hint="Create a role that owns nothing (deploy/postgres) and name it in DATABASE_URL.",
                 id="security.E040",
             )
         ]

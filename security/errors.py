@@ -94,7 +94,9 @@ class RoleNotPermitted(Problem):
     slug = "role-not-permitted"
     title = "Role not permitted"
     default_detail = "Your role in this organisation does not permit this operation."
-    meaning = "The membership's role, read on this very request, is not among those that the operation admits."
+    meaning = (
+        "The membership's role, read on this very request, is not among those that the operation admits."
+    )
 
 
 class StateConflict(Problem):
@@ -303,15 +305,17 @@ def _is_in_shape(response: HttpResponseBase) -> bool:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler400: bad Host, malformed request, oversize form."""
     too_large = isinstance(exception, RequestDataTooBig)
-    return problem_response(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST)
+    return problem_response(
+        request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
+    )
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001  Django's signature
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler403."""
     return problem_response(request, HTTPStatus.FORBIDDEN)
 
 
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001  as above
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler404: an unknown route."""
     return problem_response(request, HTTPStatus.NOT_FOUND, detail="There is no such route.")
 

@@ -42,7 +42,7 @@ class HeadersMiddleware:
         headers["Strict-Transport-Security"] = self.hsts
         if not headers.get("Content-Type", "").startswith("text/html"):
             headers["Content-Security-Policy"] = API_CSP
-        if not request.path_info.startswith(settings.STATIC_URL):
+        if not request.path_info.startswith(str(settings.STATIC_URL)):
             # 404, 405 and 414 are cacheable by default; private answers must never be.
             headers["Cache-Control"] = "no-store"
         patch_vary_headers(response, ["Origin", "Accept"])

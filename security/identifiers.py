@@ -19,8 +19,8 @@ import uuid_utils.compat
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import models
 from rest_framework import exceptions, serializers
-from rest_framework.request import Request
 
+from security.scopes import Access
 from security.strict_input import first_party_serializers
 
 CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -62,14 +62,14 @@ class PublicIdField(serializers.UUIDField):
 
 
 class PublicIdRelatedField(serializers.Field[models.Model, str, uuid.UUID, models.Model]):
-    """A row named by its public id in a body, found in ``queryset(request)``: what the caller may see."""
+    """A row named by its public id in a body, found in ``queryset(access)``: what the caller may see."""
 
     default_error_messages = {
         "type": "Send a string.",
         "not-found": "There is no such object, or you may not see it.",
     }
 
-    def __init__(self, *, queryset: Callable[[Request], models.QuerySet[Any]], **kwargs: Any) -> None:
+    def __init__(self, *, queryset: Callable[[Access], models.QuerySet[Any]], **kwargs: Any) -> None:
         self.queryset = queryset
         super().__init__(**kwargs)
 
@@ -79,7 +79,7 @@ class PublicIdRelatedField(serializers.Field[models.Model, str, uuid.UUID, model
         public_id = canonical_uuid(data)
         row = None
         if public_id is not None:
-            row = self.queryset(self.context["view"].request).filter(public_id=public_id).first()
+            row = self.queryset(self.context["view"].access).filter(public_id=public_id).first()
         if row is None:
             self.fail("not-found")
         return cast(models.Model, row)
@@ -108,7 +108,10 @@ def _internal_keys(serializer: type[serializers.BaseSerializer[Any]]) -> Iterato
     if model is None or not isinstance(fields, tuple):  # the latter is security.E010
         return
     keys = {"pk", model._meta.pk.name} | {
-        name for field in model._meta.concrete_fields if field.is_relation for name in (field.name, field.attname)
+        name
+        for field in model._meta.concrete_fields
+        if field.is_relation
+        for name in (field.name, field.attname)
     }
     declared = cast(dict[str, Any], getattr(serializer, "_declared_fields", {}))
     for name in fields:

@@ -59,7 +59,10 @@ class StrictJSONParser(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         meta = parser_context["request"].META
-        if not CONTENT_TYPE.fullmatch(media_type or "") or meta.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+        if (
+            not CONTENT_TYPE.fullmatch(media_type or "")
+            or meta.get("HTTP_CONTENT_ENCODING", "identity") != "identity"
+        ):
             raise UnsupportedMediaType(media_type or "")
         if int(meta.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY_BYTES:
             raise BodyTooLarge
@@ -79,7 +82,7 @@ class ORJSONRenderer(BaseRenderer):
     format = "json"
     charset = None
 
-    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:  # noqa: ARG002  DRF's signature
+    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
         return b"" if data is None else orjson.dumps(data, option=orjson.OPT_UTC_Z)
 
 

@@ -22,7 +22,6 @@ from django.http import HttpRequest, HttpResponseBase
 
 from security.client_ip import client_address
 
-
 #: oauthlib prints tokens at DEBUG; the database backend prints parameters.
 PINNED = ("oauthlib", "oauth2_provider", "django.db.backends", "requests_oauthlib")
 SECRET_KEYS = frozenset(

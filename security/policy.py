@@ -125,7 +125,7 @@ class PolicyViewSet(ViewSetMixin, APIView):
     lookup_field = "public_id"
     lookup_url_kwarg = "id"
 
-    action: str | None
+    action: Any  # the name of the handler; None for a method that the route does not have
     query: dict[str, Any]
     ways: tuple[Allow, ...]
 
@@ -229,14 +229,14 @@ class PolicyViewSet(ViewSetMixin, APIView):
 
     # --- the two reads that every resource has; a rule named list or retrieve switches them on ---
 
-    def list(self, request: Request, **kwargs: Any) -> Response:  # noqa: ARG002  the router's signature
+    def list(self, request: Request, **kwargs: Any) -> Response:
         queryset = self.filter_queryset(self.get_queryset())
         page = paginate(queryset, cursor=self.query.get("cursor"), limit=self.query["limit"])
         serializer = cast(type[BaseSerializer[Any]], self.rule.response)
         items = serializer(page.items, many=True, context={"view": self}).data
         return Response({"items": items, "next": page.next})
 
-    def retrieve(self, request: Request, **kwargs: Any) -> Response:  # noqa: ARG002  the router's signature
+    def retrieve(self, request: Request, **kwargs: Any) -> Response:
         return self.respond(self.get_object())
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -261,7 +261,7 @@ def walk_routes(
         if isinstance(pattern, URLResolver):
             yield from walk_routes(pattern.url_patterns, route)
         else:
-            yield route, cast(Callable[..., Any], pattern.callback)
+            yield route, pattern.callback
 
 
 def declared_rules() -> Iterator[Rule]:
@@ -338,5 +338,3 @@ def _faults(method: str, action: str, rule: Rule | None) -> Iterator[str]:
         yield "list needs a query derived from PageQuery"
     if rule.response is None and method != "delete" and rule.status != status.HTTP_204_NO_CONTENT:
         yield "response must be a serializer"
-
-

@@ -25,5 +25,5 @@ def resource(prefix: str, view: type[PolicyViewSet], *, actions: tuple[str, ...]
         declared |= {method: action for method, action in methods.items() if action in actions}
         if declared:
             name = route.replace("/<str:id>", "-item").replace("/", "-")
-            patterns.append(path(route, view.as_view(declared), name=name))
+            patterns.append(path(route, view.as_view(dict(declared)), name=name))
     return patterns

@@ -44,11 +44,11 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     target_class = "accounts.oauth.authentication.BearerAuthentication"
     name = "oauth2"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:  # noqa: ARG002  the interface
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
         return {
             "type": "oauth2",
-            "description": "OAuth 2.0 (RFC 6749, RFC 9700). Access tokens are opaque, live for five minutes and "
-            "act for one organisation. PKCE with S256 is required.",
+            "description": "OAuth 2.0 (RFC 6749, RFC 9700). Access tokens are opaque, live for five minutes "
+            "and act for one organisation. PKCE with S256 is required.",
             "flows": {
                 "authorizationCode": {
                     "authorizationUrl": "/oauth/authorize",
@@ -64,7 +64,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 class PublicIdRelatedFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # as above
     target_class = "security.identifiers.PublicIdRelatedField"
 
-    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:  # noqa: ARG002  the interface
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return dict(UUID_SCHEMA)
 
 
@@ -75,10 +75,13 @@ class PolicySchema(AutoSchema):
     def rule(self) -> Rule:
         return cast(PolicyViewSet, self.view).rule
 
+    @property
+    def action(self) -> str:
+        return str(cast(PolicyViewSet, self.view).action)
+
     def get_operation_id(self) -> str:
         route = [part for part in self.path.split("/")[2:] if not part.startswith("{")]
-        action = str(self.view.action)
-        words = route if route[-1] == action else [*route, action]
+        words = route if route[-1] == self.action else [*route, self.action]
         return "_".join(words).replace("-", "_")
 
     def get_auth(self) -> list[dict[str, Any]]:
@@ -97,7 +100,9 @@ class PolicySchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         parameters: list[Any] = [self.rule.query] if self.rule.query is not None else []
         if "{id}" in self.path:
-            parameters.append(OpenApiParameter("id", UUID_SCHEMA, OpenApiParameter.PATH, description="Public id."))
+            parameters.append(
+                OpenApiParameter("id", UUID_SCHEMA, OpenApiParameter.PATH, description="Public id.")
+            )
         return parameters
 
     def get_response_serializers(self) -> Any:
@@ -106,8 +111,8 @@ class PolicySchema(AutoSchema):
         success = self.rule.response
         if success is None:
             responses[str(self.rule.status)] = None
-        elif self.view.action == "list":
-            item = self.resolve_serializer(success, "response").ref
+        elif self.action == "list":
+            item = self.resolve_serializer(cast(Any, success), "response").ref
             responses["200"] = {
                 "type": "object",
                 "required": ["items", "next"],
@@ -125,7 +130,7 @@ class PolicySchema(AutoSchema):
         return responses
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
-        operation = super().get_operation(*args, **kwargs)
+        operation = cast(dict[str, Any], super().get_operation(*args, **kwargs))
         refusals = dict(ALWAYS)
         if "{id}" in self.path:
             refusals |= OBJECT
@@ -134,7 +139,9 @@ class PolicySchema(AutoSchema):
         for code, description in refusals.items():
             operation["responses"][code] = {
                 "description": description,
-                "content": {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}},
+                "content": {
+                    "application/problem+json": {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}
+                },
             }
         for code, response in operation["responses"].items():
             response["headers"] = dict(HEADERS)
@@ -179,7 +186,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
-def close_objects(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ARG001  a hook of the library
+def close_objects(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     """drf-spectacular postprocessing: the shared components, and every object closed."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})[PROBLEM] = PROBLEM_SCHEMA
@@ -213,4 +220,3 @@ def _close(node: Any) -> None:
     elif isinstance(node, list):
         for child in node:
             _close(child)
-

@@ -67,5 +67,5 @@ class Access:
 class DenyAll(BasePermission):
     """The default of every view that is not a ``PolicyViewSet``: nobody."""
 
-    def has_permission(self, request: Any, view: Any) -> bool:  # noqa: ARG002  DRF's signature
+    def has_permission(self, request: Any, view: Any) -> bool:
         return False

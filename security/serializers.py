@@ -39,12 +39,12 @@ class ReadSerializer(StrictModelSerializer[ModelT]):
     def to_representation(self, instance: Any) -> dict[str, Any]:
         return {name: get(instance) for name, get in self.getters()}
 
-    def to_internal_value(self, data: Any) -> Any:  # noqa: ARG002  DRF's signature
+    def to_internal_value(self, data: Any) -> Any:
         raise TypeError(f"{type(self).__name__} only reads")
 
 
 def _getter(field: serializers.Field[Any, Any, Any, Any]) -> Getter:
-    source = field.source or field.field_name
+    source = str(field.source or field.field_name)
     if isinstance(field, serializers.SerializerMethodField):
         return field.to_representation
     read = attrgetter(source)

@@ -39,7 +39,9 @@ from rest_framework.validators import UniqueValidator
 MAX_ERRORS = 100
 
 #: Marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm, and line separators.
-INVISIBLE = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\ufeff")
+INVISIBLE = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\ufeff"
+)
 WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 UUID_SPELLING = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -80,7 +82,7 @@ class StrictCharField(serializers.CharField):
                     continue
                 if character in INVISIBLE or unicodedata.category(character) in {"Cc", "Cs", "Cn"}:
                     self.fail("characters")
-        return cast(str, data)
+        return data
 
 
 class StrictRegexField(StrictCharField):
@@ -116,7 +118,7 @@ class StrictIntegerField(serializers.IntegerField):
             return int(data)
         if type(data) is not int:
             self.fail("type")
-        return cast(int, data)
+        return data
 
 
 class StrictBooleanField(serializers.BooleanField):
@@ -129,7 +131,7 @@ class StrictBooleanField(serializers.BooleanField):
             data = {"true": True, "false": False}.get(data, data)
         if type(data) is not bool:
             self.fail("type")
-        return cast(bool, data)
+        return data
 
 
 class StrictChoiceField(serializers.ChoiceField):
@@ -145,7 +147,7 @@ class StrictChoiceField(serializers.ChoiceField):
             self.fail("type")
         if data not in self.choices:
             self.fail("invalid_choice")
-        return cast(str, data)
+        return data
 
 
 class StrictUUIDField(serializers.UUIDField):
@@ -265,7 +267,7 @@ def problem_errors(exc: ValidationError, *, kind: str = "body") -> list[dict[str
             place = {"parameter": path[0] if path else ""}
         else:
             place = {"pointer": "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path)}
-        faults.append({**place, "code": error.code.replace("_", "-"), "detail": str(error)})
+        faults.append({**place, "code": (error.code or "invalid").replace("_", "-"), "detail": str(error)})
         if len(faults) == MAX_ERRORS:
             break
     return faults
@@ -283,7 +285,7 @@ def first_party_serializers() -> Iterator[type[serializers.BaseSerializer[Any]]]
 
 @register(Tags.security)
 def check_serializers(**kwargs: Any) -> list[CheckMessage]:
-    """security.E010 fields not listed, E011 not strict, E012–E014 loose field, E015 depth."""
+    """security.E010 fields not listed, E011 not strict, E012 to E014 loose field, E015 depth."""
     return [fault for serializer in first_party_serializers() for fault in _check_serializer(serializer)]
 
 
@@ -323,7 +325,9 @@ def _check_field(name: str, field: serializers.Field[Any, Any, Any, Any]) -> Ite
         yield Error(f"{name} has no max_length.", hint="Give max_length=….", id="security.E012")
     if isinstance(field, StrictIntegerField) and (field.min_value is None or field.max_value is None):
         yield Error(f"{name} is not bounded.", hint="Give min_value=… and max_value=….", id="security.E013")
-    if type(field).__module__.startswith("rest_framework.") and not isinstance(field, serializers.ListSerializer):
+    if type(field).__module__.startswith("rest_framework.") and not isinstance(
+        field, serializers.ListSerializer
+    ):
         yield Error(
             f"{name} is a {type(field).__name__}, which coerces what it gets.",
             hint="Use the Strict… field of security.strict_input, or write one.",
@@ -334,13 +338,13 @@ def _check_field(name: str, field: serializers.Field[Any, Any, Any, Any]) -> Ite
 def _strictly(serializer: Any, data: Any, parse: Any) -> Any:
     """``parse(data)``, with keys that no writable field declares added to the faults."""
     if not isinstance(data, Mapping):
-        raise ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [ErrorDetail("Send a JSON object.", code="type")]})
+        raise ValidationError(
+            {api_settings.NON_FIELD_ERRORS_KEY: [ErrorDetail("Send a JSON object.", code="type")]}
+        )
     declared = {field.field_name for field in serializer._writable_fields}
     query = _is_query(serializer)
     text = "This operation has no such parameter." if query else "This operation has no such field."
-    errors: dict[str, Any] = {
-        key: [ErrorDetail(text, code="unknown")] for key in data if key not in declared
-    }
+    errors: dict[str, Any] = {key: [ErrorDetail(text, code="unknown")] for key in data if key not in declared}
     try:
         values = parse(data)
     except ValidationError as error:

@@ -144,7 +144,9 @@ class Decision:
     def headers(self) -> dict[str, str]:
         """RateLimit-Policy and RateLimit as structured fields; Retry-After with a refusal."""
         fields = {
-            "RateLimit-Policy": ",".join(f'"{s.rate.name}";q={s.rate.quota};w={s.rate.window}' for s in self.states),
+            "RateLimit-Policy": ",".join(
+                f'"{s.rate.name}";q={s.rate.quota};w={s.rate.window}' for s in self.states
+            ),
             "RateLimit": ",".join(f'"{s.rate.name}";r={s.remaining};t={s.full_in}' for s in self.states),
         }
         if not self.allowed:
@@ -161,7 +163,7 @@ class LimiterUnavailable(Exception):  # noqa: N818  a state of the world, like D
 
 
 class LocalBuckets:
-    """The fallback, and the memory it goes on from: when each bucket will be full, on this process's clock."""
+    """The fallback, and what it goes on from: when each bucket will be full, on this process's clock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -222,7 +224,9 @@ class Limiter:
         now = int(seconds * MICROSECONDS)
         answer = self._ask(keys, limits) if seconds >= self._closed_until else None
         if answer is not None:
-            states = tuple(State(limit.rate, int(debt)) for limit, debt in zip(limits, answer[1:], strict=True))
+            states = tuple(
+                State(limit.rate, int(debt)) for limit, debt in zip(limits, answer[1:], strict=True)
+            )
             self._local.remember(keys, states, now)
             return Decision(answer[0] == 0, states)
         if fail_closed:

@@ -4,11 +4,11 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, JsonResponse
 
+from security.identifiers import PublicIdField
 from security.models import AuditEvent
 from security.pagination import PageQuery
 from security.policy import Allow, PolicyViewSet, Rule, TenantObjects
 from security.serializers import ReadSerializer
-from security.identifiers import PublicIdField
 from security.strict_input import StrictCharField
 
 

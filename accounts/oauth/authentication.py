@@ -77,8 +77,8 @@ class BearerAuthentication(BaseAuthentication):
             currency=row[9],
         )
         # For what runs outside DRF: the access log and the audit of refusals.
-        request._request.access = access
+        request._request.access = access  # type: ignore[attr-defined]  # read by audit and log
         return User(id=access.user_id, public_id=access.user_public_id), access
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002  DRF's signature
+    def authenticate_header(self, request: Request) -> str:
         return f'Bearer realm="{REALM}"'

@@ -19,6 +19,10 @@ from oauth2_provider.models import (
     ApplicationManager,
 )
 
+#: Values of token_endpoint_auth_method (RFC 7591 section 2).
+NONE = "none"
+CLIENT_SECRET = "client_secret_basic"  # noqa: S105  a method's name
+
 
 class Authentication(models.Model):
     """How and when the person authenticated in the session behind a code or token (RFC 9470, OIDC)."""
@@ -49,8 +53,8 @@ class Application(AbstractApplication):
     """
 
     AUTH_METHODS = (
-        ("none", "none"),
-        ("client_secret_basic", "client_secret_basic"),
+        (NONE, NONE),
+        (CLIENT_SECRET, CLIENT_SECRET),
         ("private_key_jwt", "private_key_jwt"),
     )
     PROFILES = (("baseline", "RFC 9700"), ("fapi2", "FAPI 2.0 Security Profile"))
@@ -63,9 +67,7 @@ class Application(AbstractApplication):
     )
     audiences = ArrayField(models.URLField(), default=list, blank=True)
     profile = models.CharField(max_length=16, choices=PROFILES, default="baseline")
-    token_endpoint_auth_method = models.CharField(
-        max_length=32, choices=AUTH_METHODS, default="client_secret_basic"
-    )
+    token_endpoint_auth_method = models.CharField(max_length=32, choices=AUTH_METHODS, default=CLIENT_SECRET)
     client_jwks = models.JSONField(null=True, blank=True)
     client_jwks_uri = models.URLField(blank=True, default="")
     require_pushed_authorization_requests = models.BooleanField(default=False)
@@ -77,13 +79,12 @@ class Application(AbstractApplication):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # A blank secret would authenticate by client_id alone.
             models.CheckConstraint(
-                condition=~models.Q(token_endpoint_auth_method="client_secret_basic")
-                | ~models.Q(client_secret=""),
+                condition=~models.Q(token_endpoint_auth_method=CLIENT_SECRET) | ~models.Q(client_secret=""),
                 name="application_secret_is_not_blank",
             ),
             models.CheckConstraint(
-                condition=models.Q(client_type="public", token_endpoint_auth_method="none")
-                | (models.Q(client_type="confidential") & ~models.Q(token_endpoint_auth_method="none")),
+                condition=models.Q(client_type="public", token_endpoint_auth_method=NONE)
+                | (models.Q(client_type="confidential") & ~models.Q(token_endpoint_auth_method=NONE)),
                 name="application_confidential_authenticates",
             ),
             # Implicit, password, hybrid and device grants are not offered, to anybody.
@@ -120,6 +121,9 @@ class Grant(Authentication, AbstractGrant):
     class Meta(AbstractGrant.Meta):
         swappable = "OAUTH2_PROVIDER_GRANT_MODEL"
 
+    def __str__(self) -> str:
+        return f"grant {self.pk}"
+
 
 class AccessToken(Authentication, Confirmation, AbstractAccessToken):
     """An opaque access token, by digest, for one organisation."""
@@ -131,6 +135,9 @@ class AccessToken(Authentication, Confirmation, AbstractAccessToken):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(condition=models.Q(token=""), name="access_token_is_a_digest")
         ]
+
+    def __str__(self) -> str:
+        return f"access token {self.pk}"
 
 
 class RefreshToken(Authentication, Confirmation, AbstractRefreshToken):
@@ -144,6 +151,9 @@ class RefreshToken(Authentication, Confirmation, AbstractRefreshToken):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(condition=models.Q(token=""), name="refresh_token_is_a_digest")
         ]
+
+    def __str__(self) -> str:
+        return f"refresh token {self.pk}"
 
 
 class IDToken(AbstractIDToken):

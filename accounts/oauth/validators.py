@@ -21,13 +21,11 @@ from oauth2_provider.settings import oauth2_settings
 from oauthlib.oauth2.rfc6749 import errors
 
 from accounts.models import Membership
-from accounts.oauth.models import AccessToken, Application, Grant, RefreshToken
+from accounts.oauth.models import CLIENT_SECRET, AccessToken, Application, Grant, RefreshToken
 
-#: RFC 7636: a verifier has 43–128 unreserved characters; an S256 challenge has exactly 43 of base64url.
+#: RFC 7636: a verifier has 43 to 128 unreserved characters; an S256 challenge has exactly 43 of base64url.
 VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 CHALLENGE = re.compile(r"[A-Za-z0-9_\-]{43}")
-
-CLIENT_SECRET = "client_secret_basic"  # noqa: S105  a method's name
 
 #: What travels with a grant from code to tokens.
 CARRIED = ("organisation_id", "acr", "amr", "auth_time")
@@ -49,9 +47,7 @@ class OAuthValidator(OAuth2Validator):
         if basic and request.client_secret:
             raise errors.InvalidRequestError(description="Two client authentications.", request=request)
         authenticate = self._authenticate_basic_auth if basic else self._authenticate_request_body
-        return (
-            bool(authenticate(request)) and request.client.token_endpoint_auth_method == CLIENT_SECRET
-        )
+        return bool(authenticate(request)) and request.client.token_endpoint_auth_method == CLIENT_SECRET
 
     # --- authorization request ---
 

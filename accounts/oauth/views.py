@@ -64,9 +64,11 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
             return self.error_response(error, application=None)
         application = Application.objects.get(client_id=credentials["client_id"])
         allow = request.POST.get("decision") == "allow"
-        membership = self._memberships(request).filter(
-            organisation__public_id=canonical_uuid(request.POST.get("organisation", ""))
-        ).first()
+        membership = (
+            self._memberships(request)
+            .filter(organisation__public_id=canonical_uuid(request.POST.get("organisation", "")))
+            .first()
+        )
         if allow and membership is None:
             return self._ask(request, scopes, credentials, error="Choose the organisation.")
         credentials["organisation_id"] = membership.organisation_id if membership else None
@@ -120,12 +122,13 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
             status=HTTPStatus.BAD_REQUEST if error else HTTPStatus.OK,
         )
         # Browsers hold the redirect after a form to form-action as well.
-        response._csp_update = {"form-action": ["'self'", f"{target.scheme}://{target.netloc}"]}
+        sources = {"form-action": ["'self'", f"{target.scheme}://{target.netloc}"]}
+        response._csp_update = sources  # type: ignore[attr-defined]  # django-csp's own way
         return response
 
     def _memberships(self, request: HttpRequest) -> Any:
         return (
-            Membership.objects.filter(user_id=request.user.pk)
+            Membership.objects.filter(user=cast(Any, request.user))
             .select_related("organisation")
             .order_by("organisation__name")
         )
@@ -152,9 +155,7 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
         if redirect:
             return self.redirect(context["url"], application)
         self.template_name = "oauth/error.html"
-        return self.render_to_response(
-            {"error": context["error"].error}, status=context["error"].status_code
-        )
+        return self.render_to_response({"error": context["error"].error}, status=context["error"].status_code)
 
     def redirect(self, redirect_to: str, application: Any) -> HttpResponseBase:
         """Every authorization response names its issuer (RFC 9207), refusals too; 303 after a POST."""
@@ -298,4 +299,3 @@ def _is_gone(token: AccessToken | RefreshToken) -> bool:
     if isinstance(token, AccessToken):
         return not AccessToken.objects.filter(pk=token.pk).exists()
     return RefreshToken.objects.filter(pk=token.pk).exclude(revoked=None).exists()
-

@@ -275,8 +275,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 PERMISSIONS_POLICY: dict[str, list[str]] = {
-    name: []
-    for name in ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
+    name: [] for name in ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
 }
 
 CORS_ALLOWED_ORIGINS = env.items("CORS_ALLOWED_ORIGINS", default="")
@@ -304,7 +303,7 @@ LOGGING = {"level": LOG_LEVEL}
 
 # --- Demo -------------------------------------------------------------------------------------------------
 
-#: Permits `seed_demo` and `demo_token`: two organisations whose passwords are generated and written to a file.
+#: Permits `seed_demo` and `demo_token`: organisations whose passwords are generated and written to a file.
 DEMO = env.boolean("DEMO", default=False)
 DEMO_FILE = Path(env.text("DEMO_FILE", default=str(BASE_DIR / ".run" / "demo.json")))
 DEMO_CA_FILE = env.text("DEMO_CA_FILE", default="")

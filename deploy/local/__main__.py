@@ -96,7 +96,7 @@ def run(port: int) -> int:
 def execute(argv: list[str], settings: str) -> int:
     """Run ``argv`` with throw-away servers in its environment; its exit status."""
     with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-", dir="/tmp")))  # noqa: S108  0700, and a new name
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-", dir="/tmp")))
         if is_root():
             scratch.chmod(0o711)  # the server's user has to pass through to its own data
         environment = _environment("https://localhost:8443", settings)
@@ -135,7 +135,9 @@ def _servers(data: Path, logs: Path, passwords: dict[str, str], *, durable: bool
                 "DATABASE_OPS_URL": postgres.url("ops"),
             }
         elif "DATABASE_OWNER_URL" not in os.environ:
-            raise Failure("DATABASE_URL is set, so DATABASE_OWNER_URL is needed as well: migrations run as the owner.")
+            raise Failure(
+                "DATABASE_URL is set, so DATABASE_OWNER_URL is needed as well: migrations run as the owner."
+            )
         if "VALKEY_URL" not in os.environ:
             _step("Starting Valkey")
             valkey = Valkey(log=logs / "valkey.log")
@@ -190,24 +192,27 @@ def _manage(environment: dict[str, str], *arguments: str) -> None:
 def _print_summary(port: int) -> None:
     demo = json.loads((RUN / "demo.json").read_text())
     lines = [f"\nPortcullis serves https://localhost:{port}. Ctrl-C stops it.\n", "Users (password):"]
-    for user in demo["users"]:
-        lines.append(f"  {user['username']:<28} {user['password']}   {user['role']}, {user['organisation']}")
-    lines.append("\nClients:")
-    for client in demo["clients"]:
-        lines.append(f"  {client['client_id']:<28} {', '.join(client['grant_types'])}")
     lines += [
-        f"\nDocumentation: https://localhost:{port}/docs (sign in as one of the users; the browser will not know",
-        "               the local authority .run/tls/ca.pem)",
+        f"  {user['username']:<28} {user['password']}   {user['role']}, {user['organisation']}"
+        for user in demo["users"]
+    ]
+    lines.append("\nClients:")
+    lines += [f"  {client['client_id']:<28} {', '.join(client['grant_types'])}" for client in demo["clients"]]
+    lines += [
+        f"\nDocumentation: https://localhost:{port}/docs (sign in as one of the users; the browser will",
+        "               warn, as it does not know the local authority .run/tls/ca.pem)",
         f"Log:           {RUN / 'service.log'}",
         "\nThree commands to try:",
         f"  curl --cacert .run/tls/ca.pem https://localhost:{port}/v1/invoices",
-        '  .venv/bin/python manage.py demo_token --user clerk@acme.example --scope "invoices:read vendors:read"',
+        '  .venv/bin/python manage.py demo_token --user clerk@acme.example --scope "invoices:read"',
     ]
     script = ROOT / "lab" / "resources" / "first_invoice.sh"
     if script.exists():
         lines.append(f"  {script.relative_to(ROOT)}")
     else:
-        lines.append(f"  curl --cacert .run/tls/ca.pem https://localhost:{port}/.well-known/oauth-authorization-server")
+        lines.append(
+            f"  curl --cacert .run/tls/ca.pem https://localhost:{port}/.well-known/oauth-authorization-server"
+        )
     print("\n".join(lines), flush=True)
 
 
@@ -255,14 +260,16 @@ def _require_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise Failure(f"Port {port} cannot be used ({error.strerror}). Try: make run PORT={port + 1}") from None
+            raise Failure(
+                f"Port {port} cannot be used ({error.strerror}). Try: make run PORT={port + 1}"
+            ) from None
 
 
 def _step(text: str) -> None:
     print(f"{text} …", flush=True)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the handler's signature
+def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

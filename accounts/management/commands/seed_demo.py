@@ -40,7 +40,9 @@ class Command(BaseCommand):
     def _seed(self) -> dict[str, Any]:
         users: list[dict[str, Any]] = []
         clients = [self._public("demo-web", "Demo web application", CALLBACK)]
-        clients.append(self._public("demo-docs", "API documentation", f"{settings.PUBLIC_URL}/docs/oauth2-redirect"))
+        clients.append(
+            self._public("demo-docs", "API documentation", f"{settings.PUBLIC_URL}/docs/oauth2-redirect")
+        )
         clients.append(self._confidential("demo-backend", "Demo backend"))
         objects: list[dict[str, Any]] = []
         for name, domain, currency in ORGANISATIONS:
@@ -98,9 +100,7 @@ class Command(BaseCommand):
         )
 
     def _service(self, organisation: Organisation, responsible: User) -> dict[str, Any]:
-        scopes = {
-            way.scope for rule in declared_rules() for way in rule.allow if SERVICE_ROLE in way.roles
-        }
+        scopes = {way.scope for rule in declared_rules() for way in rule.allow if SERVICE_ROLE in way.roles}
         return self._client(
             f"demo-service-{organisation.name.lower()}",
             grants=["client_credentials"],
@@ -136,4 +136,6 @@ class Command(BaseCommand):
         except (OSError, ValueError):
             return {}
         secrets_by_name = {user["username"]: user["password"] for user in demo["users"]}
-        return secrets_by_name | {c["client_id"]: c["client_secret"] for c in demo["clients"] if c["client_secret"]}
+        return secrets_by_name | {
+            c["client_id"]: c["client_secret"] for c in demo["clients"] if c["client_secret"]
+        }

@@ -1,0 +1,96 @@
+# `make help` lists what there is to do. Needs Python 3.11 to 3.13 and make; everything else is installed into .venv.
+
+PORT ?= 8443
+VENV := .venv
+PY := $(VENV)/bin/python
+LOCAL := $(PY) -m deploy.local
+TESTS ?= tests
+CHECKS := lint format types imports system migrations schema
+
+# The first interpreter that works, is of a supported version and can make a virtual environment.
+SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+	"$$python" -c "$(SUPPORTED)" >/dev/null 2>&1 && echo "$$python" && break; done
+UV = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check checks $(CHECKS:%=check-%) fix openapi lock clean compose-up compose-down
+MAKEFLAGS += --no-print-directory
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/installed ## Serve the demo on https://localhost:8443 (PORT= for another port) until Ctrl-C
+	@$(LOCAL) run --port $(PORT)
+
+test: $(VENV)/installed ## Run every test on a real PostgreSQL and Valkey (TESTS= for some)
+	@$(LOCAL) exec -- $(PY) -m pytest $(TESTS)
+
+check: $(VENV)/installed ## Lint, types, import contract, system checks, migrations and schema drift
+	@$(LOCAL) exec --settings config.settings -- $(MAKE) checks
+
+checks:
+	@failed=; for check in $(CHECKS); do \
+		echo "== $$check"; $(MAKE) check-$$check || failed="$$failed $$check"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "FAILED:$$failed"; exit 1; fi; echo "All checks passed."
+
+check-lint:
+	@$(VENV)/bin/ruff check .
+
+check-format:
+	@$(VENV)/bin/ruff format --check .
+
+check-types:
+	@$(VENV)/bin/mypy .
+
+check-imports:
+	@for contract in pyproject.toml $(wildcard */.importlinter); do \
+		$(VENV)/bin/lint-imports --no-cache --config $$contract || exit 1; done
+
+check-system:
+	@$(PY) manage.py check --deploy --fail-level WARNING
+
+check-migrations:
+	@$(PY) manage.py makemigrations --check --dry-run
+
+check-schema:
+	@$(PY) manage.py spectacular --validate --fail-on-warn --file .openapi.new.yaml; status=$$?; \
+	if [ $$status -eq 0 ]; then diff -u openapi.yaml .openapi.new.yaml; status=$$?; \
+		[ $$status -eq 0 ] || echo "openapi.yaml is not what the code says: run make openapi, and read the difference."; fi; \
+	rm -f .openapi.new.yaml; exit $$status
+
+fix: $(VENV)/installed ## Format, and fix what the linter can
+	@$(VENV)/bin/ruff check --fix .; $(VENV)/bin/ruff format .
+
+openapi: $(VENV)/installed ## Write openapi.yaml anew
+	@$(LOCAL) exec --settings config.settings -- $(PY) manage.py spectacular --validate --fail-on-warn --file openapi.yaml
+
+lock: $(VENV)/installed ## Compile the hash-pinned locks anew (UPGRADE=1 for newer versions)
+	@$(UV) $(if $(UPGRADE),--upgrade) pyproject.toml -o requirements/production.txt
+	@$(UV) $(if $(UPGRADE),--upgrade) --group dev -c requirements/production.txt pyproject.toml -o requirements/development.txt
+
+compose-up: ## Build and start the service with docker compose
+	docker compose up --build --wait
+
+compose-down: ## Stop it and remove its data
+	docker compose down --volumes
+
+clean: ## Remove the virtual environment, the demo's data and every cache
+	@if [ -x $(PY) ]; then $(LOCAL) clean; fi
+	@rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/installed: requirements/development.txt
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then \
+		echo "Portcullis needs Python 3.11, 3.12 or 3.13 with the venv module (Debian: apt install python3-venv)." >&2; \
+		exit 1; \
+	fi; \
+	echo "Creating $(VENV) with $$($$python --version) …"; \
+	"$$python" -m venv --clear $(VENV)
+	@echo "Installing the hash-pinned packages …"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --only-binary :all: \
+		-r requirements/development.txt
+	@touch $@
