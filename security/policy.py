@@ -140,6 +140,7 @@ class PolicyViewSet(ViewSetMixin, APIView):
     # --- the gate ---
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.format_kwarg = None  # there are no format suffixes; DRF's negotiation asks
         address = throttling.Limit(
             throttling.get_rate("address"), f"address:{throttle_key(client_address(request))}"
         )
