@@ -6,9 +6,10 @@ from accounts.oauth.views import ResourceMetadataView, ServerMetadataView
 from accounts.views import AccountViewSet, SignInView, SignOutView
 from config.documentation import document, documentation, oauth2_redirect
 from security import errors
+from security.audit_trail import AuditEventViewSet
+from security.availability import live, ready
 from security.policy import exempt_from_policy
 from security.routes import resource
-from security.views import AuditEventViewSet, live, ready
 
 urlpatterns = [
     path("v1/account", AccountViewSet.as_view({"get": "retrieve"}), name="account"),

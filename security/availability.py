@@ -4,7 +4,8 @@ Threat: a dead connection kept by a worker that fails the first request after ev
 shows as 500 with a traceback in the log of every request; a health-check query on every request.
 Guarantee: a database that is out of reach gives 503 problem details with Retry-After. Kept connections are
 looked at before each request without a round trip: libpq reads what the socket already holds, so a
-connection that the server has closed is replaced before it is used.
+connection that the server has closed is replaced before it is used. ``/healthz`` says that the process
+answers, ``/readyz`` that the database does as well; neither says anything else.
 
 OWASP API4:2023. ASVS 16.5.2, 16.5.3.
 """
@@ -13,8 +14,8 @@ import logging
 from collections.abc import Callable
 
 import psycopg
-from django.db import InterfaceError, OperationalError, connections
-from django.http import HttpRequest, HttpResponseBase
+from django.db import InterfaceError, OperationalError, connection, connections
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from security.errors import DependencyUnavailable, render
 
@@ -41,11 +42,23 @@ class AvailabilityMiddleware:
 
 def close_dead_connections() -> None:
     """Close this thread's kept connections that the server has already closed."""
-    for connection in connections.all(initialized_only=True):
-        raw = connection.connection
-        if raw is None or connection.in_atomic_block:
+    for kept in connections.all(initialized_only=True):
+        raw = kept.connection
+        if raw is None or kept.in_atomic_block:
             continue
         try:
             raw.pgconn.consume_input()
         except psycopg.Error:
-            connection.close()
+            kept.close()
+
+
+def live(request: HttpRequest) -> JsonResponse:
+    """The process answers. No dependency is asked."""
+    return JsonResponse({"status": "ok"})
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """The database answers as well; an outage is AvailabilityMiddleware's 503."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return JsonResponse({"status": "ok"})

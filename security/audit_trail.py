@@ -1,8 +1,14 @@
-"""The API's own views: the audit trail, and whether the service is up."""
+"""Audit trail: ``/v1/audit-events``, read only, for the auditors of one organisation.
 
-from django.db import connection
+Threat: a trail that nobody but its administrators can read, or that shows one tenant what another did.
+Guarantee: an auditor reads the events of the organisation that the token acts for, newest first, and no
+others; events that belong to no organisation (unknown callers) are for operators. Nobody writes here: what
+writes is security.audit.
+
+OWASP API9:2023. ASVS 16.2.1, 16.4.2, 8.2.2.
+"""
+
 from django.db.models import QuerySet
-from django.http import HttpRequest, JsonResponse
 
 from security.identifiers import PublicIdField
 from security.models import AuditEvent
@@ -53,15 +59,3 @@ class AuditEventViewSet(PolicyViewSet):
     def filter_queryset(self, queryset: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
         event = self.query.get("event")
         return queryset.filter(event=event) if event else queryset
-
-
-def live(request: HttpRequest) -> JsonResponse:
-    """The process answers. No dependency is asked."""
-    return JsonResponse({"status": "ok"})
-
-
-def ready(request: HttpRequest) -> JsonResponse:
-    """The database answers as well; an outage is AvailabilityMiddleware's 503."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return JsonResponse({"status": "ok"})
