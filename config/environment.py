@@ -71,6 +71,14 @@ def items(name: str, *, default: str | None = None) -> list[str]:
     return [item.strip() for item in text(name, default=default).split(",") if item.strip()]
 
 
+def choice(name: str, *, default: str, choices: tuple[str, ...]) -> str:
+    """One of ``choices``, in whatever case."""
+    value = text(name, default=default).strip().upper()
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}.")
+    return value
+
+
 def https_origin(name: str) -> str:
     """An absolute https:// origin without path, such as ``https://api.example.com``."""
     value = text(name)

@@ -123,8 +123,9 @@ class RequestLogMiddleware:
 
 
 def _drop_request(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Django's own log records carry the request object, whose repr holds the path and query."""
-    event.pop("request", None)
+    """Django's own records of a request carry it whole, and its path after a colon in their message."""
+    if event.pop("request", None) is not None:
+        event["event"] = str(event["event"]).partition(":")[0]
     return event
 
 

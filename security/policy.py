@@ -50,6 +50,7 @@ SEALED = frozenset(
         "get_object",
         "get_permissions",
         "get_queryset",
+        "http_method_names",
         "initial",
         "parser_classes",
         "perform_authentication",
@@ -122,8 +123,8 @@ class PolicyViewSet(ViewSetMixin, APIView):
 
     rules: ClassVar[Mapping[str, Rule]] = {}
     queryset: ClassVar[QuerySet[Any] | None] = None
-    lookup_field = "public_id"
-    lookup_url_kwarg = "id"
+    # OPTIONS would describe the view to anybody; a CORS preflight is answered before it gets here.
+    http_method_names: ClassVar[list[str]] = ["get", "head", "post", "put", "patch", "delete"]
 
     action: Any  # the name of the handler; None for a method that the route does not have
     query: dict[str, Any]
@@ -144,7 +145,9 @@ class PolicyViewSet(ViewSetMixin, APIView):
         address = throttling.Limit(
             throttling.get_rate("address"), f"address:{throttle_key(client_address(request))}"
         )
-        if self.action is None:  # a method that this route does not have: 405, limited by address
+        if (
+            self.action not in self.action_map.values()
+        ):  # a method that this route does not have: 405, limited by address
             self._limit(request, [address])
             return
         try:
@@ -197,11 +200,11 @@ class PolicyViewSet(ViewSetMixin, APIView):
         ``lock`` takes a row lock for the rest of the transaction. Raises StateConflict (409) when the
         caller's rule admits the action only in other states.
         """
-        public_id = parse_public_id(self.kwargs[self.lookup_url_kwarg])
+        public_id = parse_public_id(self.kwargs["id"])
         queryset = self.get_queryset()
         if lock:
             queryset = queryset.select_for_update(of=("self",))
-        instance = queryset.filter(**{self.lookup_field: public_id}).first()
+        instance = queryset.filter(public_id=public_id).first()
         if instance is None:
             raise exceptions.NotFound
         self._check_state(instance)

@@ -211,8 +211,6 @@ class Limiter:
             socket_timeout=SOCKET_TIMEOUT_SECONDS,
             socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 1),
-            lib_name=None,
-            lib_version=None,
         )
         self._script = client.register_script(GCRA)
         self._local = LocalBuckets()

@@ -1,8 +1,9 @@
-"""Transport: plain HTTP is refused, never redirected.
+"""Transport: plain HTTP is refused, never redirected, and a host that is not ours is no host.
 
 Threat: a client that calls http:// has already sent its token in the clear; a redirect hides that from its
-developer for ever. Guarantee: a request that did not arrive over TLS gets 403 problem details without a
-Location header, whatever the route. TLS itself (1.2 and later) is the server's or the gateway's.
+developer for ever. A forged Host ends up in links and caches. Guarantee: a request that did not arrive over
+TLS gets 403 problem details without a Location header, whatever the route; a Host that ALLOWED_HOSTS does
+not list is 400 before any view. TLS itself is the server's or the gateway's.
 
 OWASP API8:2023. ASVS 4.1.2, 12.2.1.
 """
@@ -16,12 +17,13 @@ from security.errors import problem_response
 
 
 class TransportMiddleware:
-    """Refuses what is not HTTPS."""
+    """Refuses what is not HTTPS, or not for us."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.get_host()  # raises DisallowedHost (400); Django looks only where a view asks
         if request.is_secure():
             return self.get_response(request)
         return problem_response(

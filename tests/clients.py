@@ -1,0 +1,141 @@
+"""Callers for tests: of the API, and of the pages."""
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from django.test import Client
+
+from tests.factories import CALLBACK, PASSWORD
+
+PROBLEM = "application/problem+json"
+
+
+class Api(Client):
+    """An API caller over HTTPS with a bearer token."""
+
+    def __init__(self, token: str | None = None, **defaults: Any) -> None:
+        headers = {"HTTP_AUTHORIZATION": f"Bearer {token}"} if token else {}
+        super().__init__(raise_request_exception=False, **{**headers, **defaults})
+
+    def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
+        kwargs["secure"] = not kwargs.pop("plain", False)
+        return super().generic(method, path, *args, **kwargs)
+
+    def send(self, method: str, path: str, body: Any = None, **kwargs: Any) -> Any:
+        """A request with ``body`` as JSON; without one, no body."""
+        if body is None:
+            return self.generic(method, path, **kwargs)
+        data = body if isinstance(body, bytes) else json.dumps(body)
+        return self.generic(method, path, data=data, content_type="application/json", **kwargs)
+
+
+def faults(response: Any) -> set[tuple[str, str]]:
+    """(pointer or parameter, code) of each entry of ``errors``."""
+    return {(e.get("pointer", e.get("parameter")), e["code"]) for e in response.json()["errors"]}
+
+
+def comparable(response: Any) -> tuple[int, bytes, dict[str, str]]:
+    """An answer without what differs between any two: request id, Date, RateLimit."""
+    own = response.headers.get("X-Request-ID", "")
+    headers = {
+        name.lower(): value
+        for name, value in response.headers.items()
+        if name.lower() not in {"x-request-id", "date", "ratelimit"}
+    }
+    return response.status_code, response.content.replace(own.encode(), b""), headers
+
+
+class Page(Client):
+    """A browser without scripts."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(enforce_csrf_checks=True, **kwargs)
+
+    def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
+        kwargs["secure"] = not kwargs.pop("plain", False)
+        kwargs.setdefault("HTTP_REFERER", f"https://testserver{path}")
+        return super().generic(method, path, *args, **kwargs)
+
+    def form(self, path: str) -> dict[str, str]:
+        """The hidden and chosen fields of the form at ``path``."""
+        page = self.get(path)
+        assert page.status_code == 200, page.content
+        found = re.findall(
+            r'name="(csrfmiddlewaretoken|organisation|next)" value="([^"]*)"', page.content.decode()
+        )
+        return {name: unescape(value) for name, value in reversed(found)}
+
+    def sign_in(self, user: Any, password: str = PASSWORD) -> Any:
+        return self.post("/sign-in", {**self.form("/sign-in"), "username": user.email, "password": password})
+
+
+class Flow:
+    """One authorization code flow. ``changes`` overrides or, with None, drops parameters."""
+
+    def __init__(self, page: Page, client: Any, scope: str, **changes: Any) -> None:
+        self.page = page
+        self.client = client
+        self.verifier = secrets.token_urlsafe(48)
+        self.query = {
+            "response_type": "code",
+            "client_id": client.client_id,
+            "redirect_uri": CALLBACK,
+            "scope": scope,
+            "state": "some-state",
+            "code_challenge": challenge(self.verifier),
+            "code_challenge_method": "S256",
+            **changes,
+        }
+        self.query = {name: value for name, value in self.query.items() if value is not None}
+
+    @property
+    def path(self) -> str:
+        return f"/oauth/authorize?{urlencode(self.query)}"
+
+    def decide(self, decision: str = "allow", **fields: Any) -> Any:
+        """Consent; the redirect."""
+        return self.page.post(self.path, {**self.page.form(self.path), "decision": decision, **fields})
+
+    def code(self) -> str:
+        return answer(self.decide())["code"]
+
+    def exchange(self, code: str, **changes: Any) -> Any:
+        """The token endpoint's answer."""
+        form = {
+            "grant_type": "authorization_code",
+            "client_id": self.client.client_id,
+            "redirect_uri": CALLBACK,
+            "code": code,
+            "code_verifier": self.verifier,
+            **changes,
+        }
+        return post_form("/oauth/token", {name: value for name, value in form.items() if value is not None})
+
+
+def post_form(path: str, form: Any, **headers: Any) -> Any:
+    """A client's POST to an OAuth endpoint."""
+    body = form if isinstance(form, str) else urlencode(form)
+    return Client(raise_request_exception=False).generic(
+        "POST", path, body, content_type="application/x-www-form-urlencoded", secure=True, **headers
+    )
+
+
+def basic(client_id: str, secret: str) -> dict[str, str]:
+    credentials = base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+    return {"HTTP_AUTHORIZATION": f"Basic {credentials}"}
+
+
+def challenge(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def answer(response: Any) -> dict[str, str]:
+    """The parameters of an authorization response's redirect."""
+    assert response.status_code in {302, 303}, response.content
+    return {name: values[0] for name, values in parse_qs(urlsplit(response["Location"]).query).items()}

@@ -1,0 +1,48 @@
+"""The tests run as the service role on a real PostgreSQL and Valkey (`make test` starts both)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import TransactionTestCase
+from django.test.utils import setup_databases, teardown_databases
+
+from security import audit
+from security.database_roles import owner
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
+    """Create and migrate the test database as its owner; test as the service role."""
+    with django_db_blocker.unblock():
+        with owner():
+            created = setup_databases(verbosity=0, interactive=False)
+        connection.close()
+    yield
+    with django_db_blocker.unblock(), owner():
+        teardown_databases(created, verbosity=0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_as_owner() -> Iterator[None]:
+    """Between tests with real transactions, tables are emptied by the owner: the service role cannot."""
+    flush = TransactionTestCase._fixture_teardown
+
+    def flush_as_owner(self: TransactionTestCase) -> None:
+        with owner():
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE security_auditevent DISABLE TRIGGER USER")
+            flush(self)
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE security_auditevent ENABLE TRIGGER USER")
+
+    TransactionTestCase._fixture_teardown = flush_as_owner
+    yield
+    TransactionTestCase._fixture_teardown = flush
+
+
+@pytest.fixture(autouse=True)
+def _fresh_audit_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a refusal is a repeat must not depend on other tests."""
+    monkeypatch.setattr(audit, "windows", audit.RepeatWindows())

@@ -1,0 +1,73 @@
+"""security.identifiers."""
+
+import uuid
+
+import pytest
+from rest_framework.exceptions import NotFound
+
+from security import identifiers
+from security.identifiers import PublicIdRelatedField, canonical_uuid, check_identifiers, parse_public_id
+from security.models import AuditEvent
+from security.serializers import ReadSerializer
+
+CANONICAL = "01a20b51-1e4c-77a9-81e6-aaeaf2d023ae"
+
+
+def test_it_makes_time_ordered_version_7_ids():
+    made = [identifiers.uuid7() for _ in range(50)]
+
+    assert all(type(found) is uuid.UUID and found.version == 7 for found in made)
+    assert made == sorted(made)
+
+
+def test_it_parses_the_canonical_spelling():
+    assert parse_public_id(CANONICAL) == uuid.UUID(CANONICAL)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1",
+        CANONICAL.upper(),
+        CANONICAL.replace("-", ""),
+        f"{{{CANONICAL}}}",
+        f"urn:uuid:{CANONICAL}",
+        f" {CANONICAL}",
+        f"{CANONICAL}\n",
+        CANONICAL + "0",
+        "0" * 4000,
+        "\u0661" * 36,
+    ],
+)
+def test_any_other_spelling_is_no_id(text):
+    assert canonical_uuid(text) is None
+    with pytest.raises(NotFound):
+        parse_public_id(text)
+
+
+@pytest.mark.parametrize("value", [None, 5, ["x"], {"a": 1}, uuid.UUID(CANONICAL)])
+def test_what_is_not_a_string_is_no_id(value):
+    assert canonical_uuid(value) is None
+
+
+def test_a_serializer_that_lets_an_internal_key_out_is_an_error(monkeypatch):
+    class Leaky(ReadSerializer[AuditEvent]):
+        class Meta:
+            model = AuditEvent
+            fields = ("id", "event")
+
+    monkeypatch.setattr(identifiers, "first_party_serializers", lambda: [Leaky])
+
+    (error,) = check_identifiers()
+
+    assert error.id == "security.E020"
+    assert "Leaky.id" in error.msg
+
+
+def test_the_projects_own_serializers_pass():
+    assert [error for error in check_identifiers() if "tests." not in error.msg] == []
+
+
+def test_a_related_field_keeps_the_callers_scope():
+    assert PublicIdRelatedField(queryset=lambda access: AuditEvent.objects.none()).read_only is False
