@@ -41,6 +41,12 @@ class SignInView(LoginView):
             response.status_code = HTTPStatus.SEE_OTHER  # after a POST: nothing is to be sent again
         return response
 
+    def form_valid(self, form: SignInForm) -> HttpResponse:
+        response = super().form_valid(form)
+        # Django keeps the session's id when the same person signs in again; each sign-in gets a new one.
+        self.request.session.cycle_key()
+        return response
+
 
 class SignOutView(LogoutView):
     """POST only, with the CSRF token."""

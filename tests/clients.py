@@ -78,7 +78,7 @@ class Page(Client):
 class Flow:
     """One authorization code flow. ``changes`` overrides or, with None, drops parameters."""
 
-    def __init__(self, page: Page, client: Any, scope: str, **changes: Any) -> None:
+    def __init__(self, page: Page, client: Any, scopes: str, **changes: Any) -> None:
         self.page = page
         self.client = client
         self.verifier = secrets.token_urlsafe(48)
@@ -86,7 +86,7 @@ class Flow:
             "response_type": "code",
             "client_id": client.client_id,
             "redirect_uri": CALLBACK,
-            "scope": scope,
+            "scope": scopes,
             "state": "some-state",
             "code_challenge": challenge(self.verifier),
             "code_challenge_method": "S256",

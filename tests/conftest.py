@@ -10,6 +10,8 @@ from django.test.utils import setup_databases, teardown_databases
 
 from security import audit
 from security.database_roles import owner
+from tests import factories
+from tests.clients import Api
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +48,19 @@ def _flush_as_owner() -> Iterator[None]:
 def _fresh_audit_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a refusal is a repeat must not depend on other tests."""
     monkeypatch.setattr(audit, "windows", audit.RepeatWindows())
+
+
+@pytest.fixture
+def acme(db: None) -> Any:
+    return factories.organisation("Acme Test")
+
+
+@pytest.fixture
+def auditor(acme: Any) -> Any:
+    return factories.member("auditor", acme)
+
+
+@pytest.fixture
+def api(acme: Any, auditor: Any) -> Api:
+    """The auditor of Acme, with every scope."""
+    return Api(factories.token(auditor, acme))

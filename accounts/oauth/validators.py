@@ -49,6 +49,10 @@ class OAuthValidator(OAuth2Validator):
         authenticate = self._authenticate_basic_auth if basic else self._authenticate_request_body
         return bool(authenticate(request)) and request.client.token_endpoint_auth_method == CLIENT_SECRET
 
+    def _load_application(self, client_id: str, request: Any) -> Any:
+        """NUL cannot be in PostgreSQL's text, so there is no such client; and asking would be an error."""
+        return None if "\x00" in (client_id or "") else super()._load_application(client_id, request)
+
     # --- authorization request ---
 
     def validate_scopes(
@@ -104,8 +108,18 @@ class OAuthValidator(OAuth2Validator):
         return True
 
     def confirm_redirect_uri(
-        self, client_id: str, code: str, redirect_uri: str, client: Any, *args: Any, **kwargs: Any
+        self,
+        client_id: str,
+        code: str,
+        redirect_uri: str,
+        client: Any,
+        request: Any,
+        *args: Any,
+        **kwargs: Any,
     ) -> bool:
+        """Always sent, and the one of the authorization request: the library would fill in a missing one."""
+        if request.using_default_redirect_uri:
+            return False
         return Grant.objects.filter(code=digest(code), application=client, redirect_uri=redirect_uri).exists()
 
     def get_code_challenge(self, code: str, request: Any) -> str:

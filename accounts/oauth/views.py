@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.generic import View
 from django.views.generic.base import TemplateResponseMixin
-from oauth2_provider.exceptions import OAuthToolkitError
+from oauth2_provider.exceptions import FatalClientError, OAuthToolkitError
 from oauth2_provider.signals import app_authorized
 from oauth2_provider.views.base import BaseAuthorizationView
 from oauth2_provider.views.base import RevokeTokenView as LibraryRevokeView
@@ -85,9 +85,12 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
 
     def _validated(self, request: HttpRequest) -> tuple[list[str], dict[str, Any]]:
         """Scopes and credentials of the request, or OAuthToolkitError."""
+        if not request.GET.get("redirect_uri"):
+            # The library would fill in the only one registered; OAuth 2.1 and FAPI want it said.
+            raise FatalClientError(errors.MissingRedirectURIError())
         repeated = [name for name, values in request.GET.lists() if len(values) > 1]
         if repeated or any("\x00" in value for value in request.GET.values()):
-            raise OAuthToolkitError(errors.InvalidRequestFatalError(description="Repeated parameter or NUL."))
+            raise FatalClientError(errors.InvalidRequestFatalError(description="Repeated parameter or NUL."))
         scopes, credentials = self.validate_authorization_request(request)
         redirect_uri = credentials["redirect_uri"]
         if credentials.get("code_challenge_method") != "S256" or not CHALLENGE.fullmatch(

@@ -1,0 +1,98 @@
+"""seed_demo and demo_token. The token itself is fetched in tests/live."""
+
+import json
+import stat
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import Membership, User
+from accounts.oauth.models import Application
+from security.scopes import all_roles
+from tests.clients import Page
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def demo_file(settings, tmp_path):
+    settings.DEMO = True
+    settings.DEMO_FILE = tmp_path / "run" / "demo.json"
+    return settings.DEMO_FILE
+
+
+def test_it_seeds_two_organisations_with_every_role(demo_file):
+    call_command("seed_demo")
+
+    demo = json.loads(demo_file.read_text())
+    assert {user["organisation"] for user in demo["users"]} == {"Acme", "Globex"}
+    assert {user["role"] for user in demo["users"]} == set(all_roles())
+    assert Membership.objects.count() == 2 * len(all_roles())
+    assert set(demo) == {"base_url", "ca_file", "users", "clients", "objects"}
+    for user in demo["users"]:
+        assert set(user) == {"username", "password", "organisation", "role", "totp_secret"}
+    for client in demo["clients"]:
+        assert set(client) == {"client_id", "client_secret", "grant_types", "scopes", "redirect_uris"}
+
+
+def test_the_file_is_for_its_owner_only(demo_file):
+    call_command("seed_demo")
+
+    assert stat.S_IMODE(demo_file.stat().st_mode) == 0o600
+
+
+def test_its_users_can_sign_in(demo_file):
+    call_command("seed_demo")
+    user = json.loads(demo_file.read_text())["users"][0]
+
+    assert Page().sign_in(User.objects.get(email=user["username"]), user["password"]).status_code == 303
+
+
+def test_again_it_keeps_what_is_there(demo_file):
+    call_command("seed_demo")
+    before, ids = demo_file.read_text(), set(User.objects.values_list("pk", flat=True))
+
+    call_command("seed_demo")
+
+    assert demo_file.read_text() == before
+    assert set(User.objects.values_list("pk", flat=True)) == ids
+
+
+def test_a_lost_file_gets_new_passwords(demo_file):
+    call_command("seed_demo")
+    before = json.loads(demo_file.read_text())["users"][0]
+    demo_file.unlink()
+
+    call_command("seed_demo")
+
+    after = json.loads(demo_file.read_text())["users"][0]
+    assert after["password"] != before["password"]
+    assert User.objects.get(email=after["username"]).check_password(after["password"])
+
+
+def test_secrets_are_stored_hashed(demo_file):
+    call_command("seed_demo")
+
+    secrets = {c["client_secret"] for c in json.loads(demo_file.read_text())["clients"] if c["client_secret"]}
+    assert secrets
+    assert not secrets & set(Application.objects.values_list("client_secret", flat=True))
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("seed_demo", []), ("demo_token", ["--user", "clerk@acme.example", "--scope", "account:read"])],
+)
+def test_they_are_refused_unless_the_demo_is_on(settings, command, options):
+    settings.DEMO = False
+
+    with pytest.raises(CommandError, match="DEMO is off"):
+        call_command(command, *options, stdout=StringIO())
+
+
+def test_a_token_needs_the_demo_and_a_user_of_it(demo_file):
+    with pytest.raises(CommandError, match="make run"):
+        call_command("demo_token", "--user", "x", "--scope", "account:read")
+    call_command("seed_demo")
+    with pytest.raises(CommandError, match="no such demo user"):
+        call_command("demo_token", "--user", "x", "--scope", "account:read")
