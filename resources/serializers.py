@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from resources.models import MAX_AMOUNT, Invoice, Vendor
+from resources.models import MAX_AMOUNT, Invoice, Vendor, normalise_number
 from security.identifiers import PublicIdField, PublicIdRelatedField
 from security.pagination import PageQuery
 from security.serializers import ReadSerializer
@@ -64,6 +64,11 @@ class InvoiceWriter(StrictModelSerializer[Invoice]):
     class Meta:
         model = Invoice
         fields = ("vendor", "number", "amount", "issue_date", "due_date", "internal_note")
+
+    def validate_number(self, value: str) -> str:
+        if not normalise_number(value):
+            raise serializers.ValidationError("It has neither letters nor digits.", code="empty")
+        return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         issued = attrs.get("issue_date", getattr(self.instance, "issue_date", None))

@@ -6,7 +6,7 @@ upgrade deletes our code; columns of later RFCs (cnf, acr, PAR) are here from th
 swapped models cannot gain them cheaply later.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -17,6 +17,7 @@ from oauth2_provider.models import (
     AbstractIDToken,
     AbstractRefreshToken,
     ApplicationManager,
+    ClientSecretField,
 )
 
 #: Values of token_endpoint_auth_method (RFC 7591 section 2).
@@ -45,6 +46,15 @@ class Confirmation(models.Model):
         abstract = True
 
 
+class SecretField(ClientSecretField):
+    """Leaves a blank secret blank. The library hashes it, so that no constraint could see it any more."""
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: FBT001  Django's signature
+        if not getattr(model_instance, self.attname):
+            return ""
+        return super().pre_save(model_instance, add)
+
+
 class Application(AbstractApplication):
     """A client. ``user`` is the person responsible for it; a service client acts as that person.
 
@@ -59,6 +69,7 @@ class Application(AbstractApplication):
     )
     PROFILES = (("baseline", "RFC 9700"), ("fapi2", "FAPI 2.0 Security Profile"))
 
+    client_secret = SecretField(max_length=255, blank=True, default="")
     organisation = models.ForeignKey(
         "accounts.Organisation", on_delete=models.CASCADE, null=True, blank=True, related_name="applications"
     )

@@ -53,6 +53,10 @@ class OAuthValidator(OAuth2Validator):
         """NUL cannot be in PostgreSQL's text, so there is no such client; and asking would be an error."""
         return None if "\x00" in (client_id or "") else super()._load_application(client_id, request)
 
+    def _check_secret(self, provided_secret: str, stored_secret: str) -> bool:
+        """An empty secret is none, whatever is stored."""
+        return bool(provided_secret) and bool(super()._check_secret(provided_secret, stored_secret))
+
     # --- authorization request ---
 
     def validate_scopes(

@@ -7,6 +7,8 @@ import oauth2_provider.models
 from django.conf import settings
 from django.db import migrations, models
 
+import accounts.oauth.models
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -71,17 +73,6 @@ class Migration(migrations.Migration):
                         verbose_name="authorization grant type",
                     ),
                 ),
-                (
-                    "client_secret",
-                    oauth2_provider.models.ClientSecretField(
-                        blank=True,
-                        db_index=True,
-                        default=oauth2_provider.generators.generate_client_secret,
-                        help_text="Client secret for authentication",
-                        max_length=255,
-                        verbose_name="client secret",
-                    ),
-                ),
                 ("hash_client_secret", models.BooleanField(default=True, verbose_name="hash client secret")),
                 ("name", models.CharField(blank=True, max_length=255, verbose_name="name")),
                 ("skip_authorization", models.BooleanField(default=False, verbose_name="skip authorization")),
@@ -134,6 +125,7 @@ class Migration(migrations.Migration):
                         verbose_name="CIMD expires at",
                     ),
                 ),
+                ("client_secret", accounts.oauth.models.SecretField(blank=True, default="", max_length=255)),
                 (
                     "scopes",
                     django.contrib.postgres.fields.ArrayField(
