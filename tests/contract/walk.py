@@ -1,0 +1,106 @@
+"""What the contract tests walk: every API operation of the URLconf, and one good request for each.
+
+An app's good requests are in ``tests/<app>/examples.py``: ``EXAMPLES`` maps "METHOD /route" to a function
+of a ``Team`` that gives the ``Call``. An operation without one fails, so a new route is covered unasked.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from django.apps import apps
+
+from accounts.models import Organisation, User
+from security.policy import Rule, walk_routes
+from security.scopes import all_roles
+from tests import factories
+from tests.clients import Api
+
+UNKNOWN = "01a20b51-1e4c-77a9-81e6-aaeaf2d023ae"
+
+
+@dataclass(frozen=True)
+class Operation:
+    method: str
+    route: str
+    action: str
+    view: Any
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.route}"
+
+    @property
+    def rule(self) -> Rule:
+        return self.view.cls.rules[self.action]
+
+    def path(self, public_id: object = UNKNOWN) -> str:
+        return self.route.replace("{id}", str(public_id))
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that succeeds: as whom, on which object, with which body."""
+
+    role: str
+    target: Any = None
+    body: Any = None
+
+
+@dataclass
+class Team:
+    """An organisation with a member for each role, and their callers."""
+
+    organisation: Organisation = field(default_factory=factories.organisation)
+    users: dict[str, User] = field(default_factory=dict)
+    apis: dict[str, Api] = field(default_factory=dict)
+
+    def user(self, role: str) -> User:
+        if role not in self.users:
+            self.users[role] = factories.member(role, self.organisation)
+        return self.users[role]
+
+    def api(self, role: str) -> Api:
+        if role not in self.apis:
+            self.apis[role] = Api(factories.token(self.user(role), self.organisation))
+        return self.apis[role]
+
+    def everybody(self) -> Iterator[Api]:
+        """A caller of each role, then a service client."""
+        for role in all_roles():
+            yield self.api(role)
+        client = factories.service_client(self.organisation, self.user("org_admin"), secret="s" * 64)
+        yield Api(factories.token(None, self.organisation, client=client))
+
+
+def operations() -> list[Operation]:
+    """Every API operation, in order of name."""
+    found = [
+        Operation(method.upper(), "/" + route.replace("<str:id>", "{id}"), action, view)
+        for route, view in walk_routes()
+        for method, action in getattr(view, "actions", {}).items()
+        if method != "head"
+    ]
+    return sorted(found, key=lambda operation: operation.name)
+
+
+def examples() -> dict[str, Callable[[Team], Call]]:
+    found: dict[str, Callable[[Team], Call]] = {}
+    for config in apps.get_app_configs():
+        module = f"tests.{config.name}.examples"
+        if find_spec(f"tests.{config.name.split('.')[0]}") and find_spec(module):
+            found.update(import_module(module).EXAMPLES)
+    return found
+
+
+def example(operation: Operation, team: Team) -> Call:
+    known = examples()
+    assert operation.name in known, f"{operation.name} needs an entry in EXAMPLES of tests/<app>/examples.py"
+    return known[operation.name](team)
+
+
+def perform(operation: Operation, team: Team, call: Call) -> Any:
+    public_id = call.target.public_id if call.target is not None else UNKNOWN
+    return team.api(call.role).send(operation.method, operation.path(public_id), call.body)

@@ -1,0 +1,78 @@
+"""Good requests for the contract tests."""
+
+from datetime import date
+
+from resources.models import Invoice, Vendor
+from tests import factories
+from tests.contract.walk import Call, Team
+
+
+def vendor(team: Team) -> Vendor:
+    return Vendor.objects.create(
+        organisation_id=team.organisation.pk,
+        name=f"Vendor {next(factories.number)}",
+        contact_email="a@vendor.example",
+        country="DE",
+        verification="verified",
+        created_by=team.user("clerk"),
+    )
+
+
+def invoice(team: Team, status: str = "draft") -> Invoice:
+    number = f"N{next(factories.number)}"
+    return Invoice.objects.create(
+        organisation_id=team.organisation.pk,
+        vendor=vendor(team),
+        number=number,
+        number_normalised=number,
+        amount=1000,
+        currency=team.organisation.currency,
+        issue_date=date(2026, 11, 1),
+        due_date=date(2026, 12, 1),
+        status=status,
+        created_by=team.user("clerk"),
+    )
+
+
+def new_vendor(team: Team) -> Call:
+    body = {"name": f"Vendor {next(factories.number)}", "contact_email": "a@b.example", "country": "DE"}
+    return Call("clerk", None, body)
+
+
+def new_invoice(team: Team) -> Call:
+    body = {
+        "vendor": str(vendor(team).public_id),
+        "number": f"N{next(factories.number)}",
+        "amount": 1,
+        "issue_date": "2026-11-01",
+        "due_date": "2026-11-01",
+    }
+    return Call("clerk", None, body)
+
+
+def several(make):
+    """A list's cost must not depend on its length."""
+
+    def build(team: Team) -> Call:
+        for _ in range(4):
+            make(team)
+        return Call("auditor")
+
+    return build
+
+
+EXAMPLES = {
+    "GET /v1/vendors": several(vendor),
+    "POST /v1/vendors": new_vendor,
+    "GET /v1/vendors/{id}": lambda team: Call("auditor", vendor(team)),
+    "PATCH /v1/vendors/{id}": lambda team: Call("clerk", vendor(team), {"country": "NO"}),
+    "GET /v1/invoices": several(invoice),
+    "POST /v1/invoices": new_invoice,
+    "GET /v1/invoices/{id}": lambda team: Call("auditor", invoice(team)),
+    "PATCH /v1/invoices/{id}": lambda team: Call("clerk", invoice(team), {"amount": 5}),
+    "POST /v1/invoices/{id}/submit": lambda team: Call("clerk", invoice(team)),
+    "POST /v1/invoices/{id}/approve": lambda team: Call("approver", invoice(team, "submitted")),
+    "POST /v1/invoices/{id}/reject": lambda team: Call("approver", invoice(team, "submitted")),
+    "POST /v1/invoices/{id}/void": lambda team: Call("approver", invoice(team, "approved")),
+    "POST /v1/invoices/{id}/release": lambda team: Call("treasurer", invoice(team, "approved")),
+}
