@@ -12,7 +12,6 @@ if the process is killed; the first of each is always written.
 never values. OWASP API9:2023. ASVS 16.1.1, 16.2.1, 16.3.1, 16.3.2, 16.3.3, 16.4.2.
 """
 
-import atexit
 import contextlib
 import logging
 import threading
@@ -20,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from multiprocessing.util import Finalize
 from typing import Any
 from uuid import UUID
 
@@ -246,4 +246,5 @@ def _write_rest() -> None:
         write_ended_windows(everything=True)
 
 
-atexit.register(_write_rest)
+# Not atexit: workers are children of multiprocessing, whose end runs its own finalizers only.
+Finalize(None, _write_rest, exitpriority=0)

@@ -3,18 +3,19 @@
 Threat: a dead connection kept by a worker that fails the first request after every restart; an outage that
 shows as 500 with a traceback in the log of every request; a health-check query on every request.
 Guarantee: a database that is out of reach gives 503 problem details with Retry-After. Kept connections are
-looked at before each request without a round trip: libpq reads what the socket already holds, so a
-connection that the server has closed is replaced before it is used. ``/healthz`` says that the process
+looked at before each request without a round trip: one that the server has closed is readable, and is
+replaced before it is used. ``/healthz`` says that the process
 answers, ``/readyz`` that the database does as well; neither says anything else.
 
 OWASP API4:2023. ASVS 16.5.2, 16.5.3.
 """
 
 import logging
+import select
 from collections.abc import Callable
 
 import psycopg
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from security.errors import DependencyUnavailable, render
@@ -46,12 +47,16 @@ def close_dead_connections() -> None:
         raw = kept.connection
         if raw is None or kept.in_atomic_block:
             continue
+        # An idle connection has nothing to say. If it has, that is the server's farewell or the end of file.
         try:
-            raw.pgconn.consume_input()
-        except psycopg.Error:
+            readable, _, _ = select.select([raw.fileno()], [], [], 0)
+        except (psycopg.Error, OSError, ValueError):
+            readable = [raw]
+        if readable:
             kept.close()
 
 
+@transaction.non_atomic_requests
 def live(request: HttpRequest) -> JsonResponse:
     """The process answers. No dependency is asked."""
     return JsonResponse({"status": "ok"})

@@ -1,17 +1,23 @@
 """The tests run as the service role on a real PostgreSQL and Valkey (`make test` starts both)."""
 
+import os
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test import TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
+from psycopg import sql
 
+from config import environment
 from security import audit
 from security.database_roles import owner
 from tests import factories
 from tests.clients import Api
+from tests.live.service import Service, with_database
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +70,28 @@ def auditor(acme: Any) -> Any:
 def api(acme: Any, auditor: Any) -> Api:
     """The auditor of Acme, with every scope."""
     return Api(factories.token(auditor, acme))
+
+
+@pytest.fixture(scope="session")
+def live_database() -> Iterator[dict[str, str]]:
+    """A database for served tests, beside the one of the transactional tests; as environment variables."""
+    name = f"live_{secrets.token_hex(6)}"
+    owner_url = environment.secret("DATABASE_OWNER_URL")
+    urls = {"DATABASE_URL": environment.secret("DATABASE_URL"), "DATABASE_OWNER_URL": owner_url}
+    if "DATABASE_OPS_URL" in os.environ:
+        urls["DATABASE_OPS_URL"] = os.environ["DATABASE_OPS_URL"]
+    with psycopg.connect(owner_url, autocommit=True) as owner_connection:
+        owner_connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield {variable: with_database(url, name) for variable, url in urls.items()}
+        owner_connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def live(live_database: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The seeded service, served over HTTPS."""
+    service = Service(tmp_path_factory.mktemp("live"), live_database)
+    service.prepare()
+    try:
+        yield service.start()
+    finally:
+        service.stop()
