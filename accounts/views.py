@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.contrib.auth.views import LoginView, LogoutView
 from django.dispatch import receiver
@@ -41,7 +42,7 @@ class SignInView(LoginView):
             response.status_code = HTTPStatus.SEE_OTHER  # after a POST: nothing is to be sent again
         return response
 
-    def form_valid(self, form: SignInForm) -> HttpResponse:
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         response = super().form_valid(form)
         # Django keeps the session's id when the same person signs in again; each sign-in gets a new one.
         self.request.session.cycle_key()

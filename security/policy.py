@@ -124,7 +124,7 @@ class PolicyViewSet(ViewSetMixin, APIView):
     rules: ClassVar[Mapping[str, Rule]] = {}
     queryset: ClassVar[QuerySet[Any] | None] = None
     # OPTIONS would describe the view to anybody; a CORS preflight is answered before it gets here.
-    http_method_names: ClassVar[list[str]] = ["get", "head", "post", "put", "patch", "delete"]
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     action: Any  # the name of the handler; None for a method that the route does not have
     query: dict[str, Any]

@@ -25,12 +25,19 @@ def valkey(tmp_path_factory):
     valkey.close()
 
 
+def empty(valkey):
+    """Every bucket is full again."""
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+
+
 @pytest.fixture
 def serve(live_database, valkey, tmp_path_factory):
     """Serve the same data behind another limit, with every bucket full."""
     started = []
 
     def start(rate):
+        empty(valkey)
         environment = {"VALKEY_URL": valkey.url, "THROTTLE_READ": rate, "THROTTLE_ADDRESS": "100000/60"}
         service = Service(tmp_path_factory.mktemp("limited"), {**live_database, **environment})
         started.append(service)
@@ -49,8 +56,7 @@ def token(live):
 def test_sixteen_parallel_clients_get_the_quota_and_no_more_five_times(serve, valkey, token):
     service = serve(f"{QUOTA}/999999")  # nothing is refilled within the test
     for _ in range(RUNS):
-        with redis.Redis.from_url(valkey.url) as client:
-            client.flushall()
+        empty(valkey)
         statuses = []
 
         def attack(statuses=statuses):
