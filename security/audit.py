@@ -2,11 +2,11 @@
 
 Threat: an intrusion or a fraud that leaves no trace, a trace that its author can rewrite, and a trail that
 is flooded until nobody reads it. Guarantee: a data change and its event commit together or not at all;
-events are inserted and never updated or deleted, refused by a trigger for every role and not even granted
-to the service role; refusals (401, 403, 404 on an object, 400, 429) are written after the request's own
-transaction was rolled back. Refusals of unauthenticated callers, and repeats of the same refusal within
-``REPEAT_WINDOW_SECONDS``, become one further row with a count. That count is kept in the process and lost
-if the process is killed; the first of each is always written.
+the service role may insert and read events and has no right to change them; a trigger stops the owner's
+UPDATE, DELETE and TRUNCATE as well, unless the owner, who could drop it, means to. Refusals (400, 401, 403,
+404, 409, 413, 415, 429) are written after the request's own transaction was rolled back. Repeats of the same
+refusal within ``REPEAT_WINDOW_SECONDS`` become one further row with a count; so do callers beyond
+``MAX_OPEN_WINDOWS``. Counts are kept in the process, and lost if it is killed.
 
 ``/v1/audit-events`` shows an organisation's auditor the organisation's rows. Events name fields and codes,
 never values. OWASP API9:2023. ASVS 16.1.1, 16.2.1, 16.3.1, 16.3.2, 16.3.3, 16.4.2.

@@ -49,10 +49,12 @@ def close_dead_connections() -> None:
             continue
         # An idle connection has nothing to say. If it has, that is the server's farewell or the end of file.
         try:
-            readable, _, _ = select.select([raw.fileno()], [], [], 0)
-        except (psycopg.Error, OSError, ValueError):
-            readable = [raw]
-        if readable:
+            waiting = select.poll()
+            waiting.register(raw.fileno(), select.POLLIN)
+            dead = bool(waiting.poll(0))
+        except (psycopg.Error, OSError):
+            dead = True
+        if dead:
             kept.close()
 
 

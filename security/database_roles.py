@@ -73,7 +73,7 @@ def make_append_only(table: str) -> Any:
 
 @register(Tags.security)
 def check_database_roles(**kwargs: Any) -> list[CheckMessage]:
-    """security.E040: the API must not connect as the owner of its tables."""
+    """security.E040: both URLs, where this process has both, must name two roles."""
     if settings.DATABASE_OWNER and settings.DATABASE_OWNER["USER"] == settings.DATABASE_SERVICE_ROLE:
         return [
             Error(

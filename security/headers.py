@@ -2,7 +2,7 @@
 
 Threat: cached private answers, sniffed types, framed pages, leaking referrers, a server that names its
 versions. Guarantee: whatever answers (a view, an error handler, another middleware) leaves with this set.
-An answer that is not HTML may load nothing and be framed by nobody; the HTML pages have the stricter
+An answer that is not HTML may load nothing and be framed by nobody; the HTML pages have the
 page policy with nonces of settings.CONTENT_SECURITY_POLICY.
 
 OWASP API8:2023. ASVS 3.4.1, 3.4.4, 3.4.5, 3.4.6, 3.4.8, 3.5.8, 14.3.2.
@@ -11,7 +11,7 @@ OWASP API8:2023. ASVS 3.4.1, 3.4.4, 3.4.5, 3.4.6, 3.4.8, 3.5.8, 14.3.2.
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
@@ -46,4 +46,6 @@ class HeadersMiddleware:
             # 404, 405 and 414 are cacheable by default; private answers must never be.
             headers["Cache-Control"] = "no-store"
         patch_vary_headers(response, ["Origin", "Accept"])
+        if request.method == "HEAD" and isinstance(response, HttpResponse):
+            response.content = b""  # not every server drops it, and over HTTP/2 it breaks the stream
         return response

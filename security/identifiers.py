@@ -110,7 +110,8 @@ def _internal_keys(serializer: type[serializers.BaseSerializer[Any]]) -> Iterato
     keys = {"pk", model._meta.pk.name} | {
         name
         for field in model._meta.concrete_fields
-        if field.is_relation
+        # An opaque organisation_id is a number of another table as well.
+        if field.is_relation or (isinstance(field, models.IntegerField) and field.name.endswith("_id"))
         for name in (field.name, field.attname)
     }
     declared = cast(dict[str, Any], getattr(serializer, "_declared_fields", {}))
@@ -120,6 +121,6 @@ def _internal_keys(serializer: type[serializers.BaseSerializer[Any]]) -> Iterato
             if name in keys:
                 yield name
         elif isinstance(field, serializers.PrimaryKeyRelatedField) or (
-            getattr(field, "source", None) in keys and not isinstance(field, PublicIdRelatedField)
+            (getattr(field, "source", None) or name) in keys and not isinstance(field, PublicIdRelatedField)
         ):
             yield name

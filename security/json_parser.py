@@ -3,8 +3,8 @@
 Threat: a body that two parsers read differently (duplicate keys, UTF-16, a byte order mark), numbers that
 are none, nesting that exhausts the stack, characters that PostgreSQL cannot store. Guarantee: a body is
 UTF-8 JSON of at most MAX_BODY_BYTES, MAX_DEPTH levels and MAX_KEYS keys, each key once, every number finite
-and of at most MAX_DIGITS digits, every string valid Unicode without NUL; all else is 400, 413 or 415 before
-a field is looked at. Compressed bodies are 415: nothing is inflated.
+and every integer of at most MAX_DIGITS characters, every string valid Unicode without NUL; all else is 400,
+413 or 415 before a field is looked at. Compressed bodies are 415: nothing is inflated.
 
 Settings: MAX_BODY_BYTES. OWASP API4:2023. ASVS 1.5.2, 4.1.1, 4.2.1. RFC 8259, RFC 7493.
 """

@@ -1,10 +1,10 @@
 """Logging: one JSON line per event, with the request id, and no secret in any of them.
 
 Threat: an incident that nobody can reconstruct, and a log that is itself the leak; line breaks in input
-that forge log lines. Guarantee: every line is one JSON object (so a newline in a value stays inside its
-string); lines of one request share its id, which the answer carries as ``X-Request-ID`` and in problem
-details; query strings, bodies, cookies and Authorization are never logged; loggers of libraries that print
-tokens at DEBUG are pinned.
+that forge log lines. Guarantee: every line that Python writes is one JSON object, so a newline in a value
+stays inside its string; the lines of a view carry its request's id, which the answer carries as
+``X-Request-ID`` and in problem details; query strings, bodies, cookies and Authorization are never logged;
+loggers of libraries that print tokens at DEBUG are pinned.
 
 Settings: LOG_LEVEL. ASVS 16.2.1, 16.2.4, 16.2.5, 16.4.1.
 """
@@ -24,6 +24,8 @@ from security.client_ip import client_address
 
 #: oauthlib prints tokens at DEBUG; the database backend prints parameters.
 PINNED = ("oauthlib", "oauth2_provider", "django.db.backends", "requests_oauthlib")
+#: Writes a traceback for each forged Host: a lever for whoever likes to fill a disk. The access line stays.
+SILENT = ("django.security.DisallowedHost",)
 SECRET_KEYS = frozenset(
     {
         "access_token",
@@ -88,7 +90,10 @@ def configure(options: dict[str, Any]) -> None:
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
             "root": {"handlers": ["stderr"], "level": options["level"]},
-            "loggers": {name: {"level": "WARNING"} for name in PINNED},
+            "loggers": {
+                **{name: {"level": "WARNING"} for name in PINNED},
+                **{name: {"handlers": [], "propagate": False} for name in SILENT},
+            },
         }
     )
 

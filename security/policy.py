@@ -8,8 +8,8 @@ document. A route without one, or with an incomplete one, is a system-check erro
 endpoints, health) are opted out one by one with ``exempt_from_policy`` and a reason.
 
 Order of a request: authenticate (one statement, which also sets the tenant) → limits (one Valkey command;
-the address alone after a 401) → scope and role → strict query → the handler, which sees only rows that
-the object rule admits.
+the address alone where no caller is known, and for a 405) → scope and role → strict query → the handler,
+which sees only rows that the object rule admits.
 
 OWASP API1:2023, API5:2023. ASVS 8.1.1, 8.2.1, 8.2.2, 8.3.1.
 """

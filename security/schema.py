@@ -2,9 +2,9 @@
 
 Threat: a document that says less than the service does (an undocumented route or scope), or a schema so
 open that a generated client or a gateway lets anything through. Guarantee: each operation's scopes, body,
-parameters and answers come from its ``Rule``; every object is closed (``additionalProperties: false``), so
-is every string and integer bounded as the serializer bounds it; ``openapi.yaml`` is committed, and
-``make check`` fails when it is not what the code says.
+parameters and answers come from its ``Rule``; every object with properties is closed
+(``additionalProperties: false``), and what may be sent is bounded as the serializer bounds it;
+``openapi.yaml`` is committed, and ``make check`` fails when it is not what the code says.
 
 OWASP API9:2023. ASVS 4.1.5, 13.1.1. OpenAPI 3.1.
 """
@@ -13,11 +13,14 @@ from typing import Any, cast
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import get_lib_doc_excludes
 from drf_spectacular.utils import OpenApiParameter
 
-from security.pagination import MAX_LIMIT
+from security.pagination import MAX_LIMIT, PageQuery
 from security.policy import NoBody, PolicyViewSet, Rule
 from security.scopes import all_scopes
+from security.serializers import ReadSerializer
+from security.strict_input import QuerySerializer, StrictSerializer
 
 PROBLEM = "Problem"
 #: Refusals that any operation may answer with, and those of some.
@@ -220,3 +223,9 @@ def _close(node: Any) -> None:
     elif isinstance(node, list):
         for child in node:
             _close(child)
+
+
+def lib_doc_excludes() -> list[type]:
+    """GET_LIB_DOC_EXCLUDES: our base classes' docstrings are for developers, not for the document."""
+    ours = [PolicyViewSet, QuerySerializer, PageQuery, ReadSerializer, StrictSerializer]
+    return [*get_lib_doc_excludes(), *ours]

@@ -24,8 +24,8 @@ Getter = Callable[[Any], Any]
 
 
 class ReadSerializer(StrictModelSerializer[ModelT]):
-    """A serializer that only reads. A field with ``to_representation`` of its own is asked; others are
-    attribute access."""
+    """A serializer that only reads. Nested readers and method fields are asked; every other field is the
+    attribute itself, in the form that orjson gives it."""
 
     _getters: list[tuple[str, Getter]]
 

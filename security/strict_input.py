@@ -38,10 +38,12 @@ from rest_framework.validators import UniqueValidator
 
 MAX_ERRORS = 100
 
-#: Marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm, and line separators.
-INVISIBLE = frozenset(
-    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\ufeff"
-)
+#: Controls, formatting (bidirectional overrides, zero-width space, tags), surrogates, unassigned.
+REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Cn"})
+#: Formatting that Persian and the scripts of India are not written without.
+JOINERS = frozenset("\u200c\u200d")
+#: Letters and marks by category, and nothing on the screen; and the two line separators.
+INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2028\u2029\u3164\uffa0")
 WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 UUID_SPELLING = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -80,7 +82,9 @@ class StrictCharField(serializers.CharField):
             for character in data:
                 if character in self.allowed:
                     continue
-                if character in INVISIBLE or unicodedata.category(character) in {"Cc", "Cs", "Cn"}:
+                if character in INVISIBLE or (
+                    unicodedata.category(character) in REFUSED_CATEGORIES and character not in JOINERS
+                ):
                     self.fail("characters")
         return data
 

@@ -76,7 +76,10 @@ class Rate:
         match = RATE.fullmatch(text)
         if match is None or not NAME.fullmatch(name):
             raise ValueError(f"{name}: {text!r} is not a rate")
-        return cls(name, int(match[1]), int(match[2]))
+        rate = cls(name, int(match[1]), int(match[2]))
+        if not rate.interval:
+            raise ValueError(f"{name}: {text!r} is not a rate: faster than one request a microsecond")
+        return rate
 
     @property
     def interval(self) -> int:

@@ -8,8 +8,8 @@ globals().update(env.inherit(production))
 # Deployment warnings are advice on a developer's machine; errors still end the process.
 STARTUP_FAIL_LEVEL = "ERROR"
 
-# localhost's certificate is local; a browser that remembered HSTS for it, for two years and with its
-# subdomains, would refuse every other project on that name.
+# localhost is shared by every project of a developer's: the shortest time that the contract permits, and no
+# preload list.
 SECURE_HSTS_SECONDS = 31_536_000
 SECURE_HSTS_PRELOAD = False
 

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import subprocess
 
 import pytest
 
@@ -36,6 +37,39 @@ def test_old_tls_is_refused(live, version):
 
     with pytest.raises((ssl.SSLError, ConnectionError)):
         raw(live, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", context)
+
+
+def test_a_body_without_length_is_411(live):
+    chunked = b"Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+
+    answer = raw(live, b"POST /v1/account HTTP/1.1\r\nHost: localhost\r\n" + chunked)
+
+    assert b" 411 " in answer.split(b"\r\n")[0]
+
+
+def test_no_body_needs_no_length(live):
+    answer = raw(live, b"POST /v1/account HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    assert b" 405 " in answer.split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("path", ["/v1/account", "/healthz", "/static/accounts/page.css", "/nowhere"])
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_head_is_get_without_the_body(live, path, version):
+    ca = str(live.directory / "tls" / "ca.pem")
+    head, get = (
+        subprocess.run(
+            ["curl", "--silent", "--show-error", version, "--cacert", ca, *options, f"{live.base_url}{path}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for options in (["--head"], ["--include"])
+    )
+
+    assert head.returncode == 0, head.stderr
+    assert head.stdout.split()[1] == get.stdout.split()[1]
+    assert head.stdout.strip().count("\n\n") == 0
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])

@@ -3,8 +3,10 @@
 import uuid
 
 import pytest
+from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 
+from accounts.models import Membership
 from security import identifiers
 from security.identifiers import PublicIdRelatedField, canonical_uuid, check_identifiers, parse_public_id
 from security.models import AuditEvent
@@ -53,16 +55,31 @@ def test_what_is_not_a_string_is_no_id(value):
 
 def test_a_serializer_that_lets_an_internal_key_out_is_an_error(monkeypatch):
     class Leaky(ReadSerializer[AuditEvent]):
+        number = serializers.IntegerField(source="pk")
+
         class Meta:
             model = AuditEvent
-            fields = ("id", "event")
+            fields = ("id", "event", "organisation_id", "number")
 
     monkeypatch.setattr(identifiers, "first_party_serializers", lambda: [Leaky])
 
-    (error,) = check_identifiers()
+    errors = check_identifiers()
 
-    assert error.id == "security.E020"
-    assert "Leaky.id" in error.msg
+    assert {error.id for error in errors} == {"security.E020"}
+    assert [error.msg.split()[0].rsplit(".", 1)[1] for error in errors] == ["id", "organisation_id", "number"]
+
+
+def test_declaring_it_does_not_hide_it(monkeypatch):
+    class Declared(ReadSerializer[Membership]):
+        user_id = serializers.IntegerField()
+
+        class Meta:
+            model = Membership
+            fields = ("user_id",)
+
+    monkeypatch.setattr(identifiers, "first_party_serializers", lambda: [Declared])
+
+    assert [error.id for error in check_identifiers()] == ["security.E020"]
 
 
 def test_the_projects_own_serializers_pass():
