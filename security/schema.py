@@ -11,7 +11,7 @@ OWASP API9:2023. ASVS 4.1.5, 13.1.1. OpenAPI 3.1.
 
 from typing import Any, cast
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import get_lib_doc_excludes
 from drf_spectacular.utils import OpenApiParameter
@@ -41,30 +41,28 @@ WRITE = {
 UUID_SCHEMA = {"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36}
 
 
-class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library registers it so
-    """Names the security scheme that rules refer to."""
+SECURITY_SCHEME = "oauth2"
 
-    target_class = "accounts.oauth.authentication.BearerAuthentication"
-    name = "oauth2"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        return {
-            "type": "oauth2",
-            "description": "OAuth 2.0 (RFC 6749, RFC 9700). Access tokens are opaque, live for five minutes "
-            "and act for one organisation. PKCE with S256 is required.",
-            "flows": {
-                "authorizationCode": {
-                    "authorizationUrl": "/oauth/authorize",
-                    "tokenUrl": "/oauth/token",
-                    "refreshUrl": "/oauth/token",
-                    "scopes": all_scopes(),
-                },
-                "clientCredentials": {"tokenUrl": "/oauth/token", "scopes": all_scopes()},
+def security_scheme() -> dict[str, Any]:
+    """What the operations' scopes belong to."""
+    endpoints = {"tokenUrl": "/oauth/token", "scopes": all_scopes()}
+    return {
+        "type": "oauth2",
+        "description": "OAuth 2.0 (RFC 6749, RFC 9700). Access tokens are opaque, live for five minutes "
+        "and act for one organisation. PKCE with S256 is required.",
+        "flows": {
+            "authorizationCode": {
+                "authorizationUrl": "/oauth/authorize",
+                "refreshUrl": "/oauth/token",
+                **endpoints,
             },
-        }
+            "clientCredentials": endpoints,
+        },
+    }
 
 
-class PublicIdRelatedFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # as above
+class PublicIdRelatedFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # registers itself
     target_class = "security.identifiers.PublicIdRelatedField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
@@ -88,7 +86,7 @@ class PolicySchema(AutoSchema):
         return "_".join(words).replace("-", "_")
 
     def get_auth(self) -> list[dict[str, Any]]:
-        return [{"oauth2": [scope]} for scope in self.rule.scopes]
+        return [{SECURITY_SCHEME: [scope]} for scope in self.rule.scopes]
 
     def get_tags(self) -> list[str]:
         return [self.path.split("/")[2]]
@@ -193,6 +191,7 @@ def close_objects(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     """drf-spectacular postprocessing: the shared components, and every object closed."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})[PROBLEM] = PROBLEM_SCHEMA
+    components["securitySchemes"] = {SECURITY_SCHEME: security_scheme()}
     components["headers"] = {
         "RateLimit": {
             "description": "What is left of each policy: r requests now, full again in t seconds.",

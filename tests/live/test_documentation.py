@@ -48,14 +48,14 @@ def test_pkce_sign_in_and_a_call(live, browser_page):
     with page.expect_popup() as popup:
         flow.locator("button.modal-btn.authorize").click()
     popup.value.click("button[value=allow]")
-    expect(flow.get_by_role("button", name="Logout")).to_be_visible()
+    expect(flow.get_by_role("heading", name="Authorized")).to_be_visible()
     page.locator("button.btn-done").first.click()
 
     operation = page.locator("#operations-account-account_retrieve")
     operation.locator("button.opblock-summary-control").click()
     operation.locator("button.try-out__btn").click()
     operation.locator("button.execute").click()
-    expect(operation.locator(".live-responses-table td.response-col_status").first).to_contain_text("200")
+    expect(operation.locator(".live-responses-table tbody td.response-col_status").first).to_contain_text("200")
     expect(operation.locator(".live-responses-table")).to_contain_text("auditor")
 
     assert problems == []

@@ -7,6 +7,7 @@ from drf_spectacular.generators import SchemaGenerator
 from openapi_spec_validator import validate
 
 from security.policy import walk_routes
+from security.schema import SECURITY_SCHEME
 from security.scopes import all_scopes
 
 
@@ -57,9 +58,16 @@ def test_it_has_every_api_operation_and_no_other(document):
 
 def test_every_operation_names_the_scopes_of_its_rule(document):
     for path, method, operation in operations(document):
-        scopes = {scope for way in operation["security"] for scope in way["oauth2"]}
+        scopes = {scope for way in operation["security"] for scope in way[SECURITY_SCHEME]}
         assert scopes, (path, method)
         assert scopes <= all_scopes().keys()
+
+
+def test_the_security_scheme_offers_every_scope_of_every_operation(document):
+    (scheme,) = document["components"]["securitySchemes"].values()
+    for flow in scheme["flows"].values():
+        assert flow["scopes"] == all_scopes()
+    assert set(scheme["flows"]) == {"authorizationCode", "clientCredentials"}
 
 
 def test_every_object_with_properties_is_closed(document):
