@@ -31,7 +31,6 @@ def documentation(request: HttpRequest) -> HttpResponse:
         "document": reverse("schema"),
         "redirectUri": redirect_uri,
         "clientId": client.client_id if client else "",
-        "scopes": client.scopes if client else [],
     }
     return render(request, "config/documentation.html", {"options": options})
 

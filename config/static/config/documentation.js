@@ -1,4 +1,4 @@
-// Starts Swagger UI with what the page says. PKCE is on; a client secret has no place in a browser.
+// Starts Swagger UI with what the page says. PKCE is on; no scope is chosen in advance.
 "use strict";
 
 const options = JSON.parse(document.getElementById("options").textContent);
@@ -15,6 +15,5 @@ const ui = SwaggerUIBundle({
 
 ui.initOAuth({
   clientId: options.clientId,
-  scopes: options.scopes,
   usePkceWithAuthorizationCodeGrant: true,
 });
