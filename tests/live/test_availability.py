@@ -3,7 +3,10 @@
 import json
 import re
 import secrets
+import shutil
+import tempfile
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
@@ -21,12 +24,10 @@ class Mortal:
 
     def __init__(self, directory):
         passwords = {role: secrets.token_urlsafe(24) for role in ("superuser", "owner", "service", "ops")}
-        directory.chmod(0o711)
-        for parent in list(directory.parents)[:2]:
-            parent.chmod(0o711)  # root's PostgreSQL runs as another user, who has to pass through
-        self.postgres = Postgres(
-            directory / "data", log=directory / "postgres.log", passwords=passwords, durable=False
-        )
+        self.data = Path(tempfile.mkdtemp(prefix="portcullis-", dir="/tmp"))
+        self.data.chmod(0o711)  # root's PostgreSQL runs as another user, who has to pass through
+        log = directory / "postgres.log"
+        self.postgres = Postgres(self.data / "data", log=log, passwords=passwords, durable=False)
         self.valkey = Valkey(log=directory / "valkey.log")
         self.postgres.start()
         self.valkey.start()
@@ -45,6 +46,7 @@ class Mortal:
         self.service.stop()
         self.valkey.close()
         self.postgres.close()
+        shutil.rmtree(self.data)
 
 
 @pytest.fixture(scope="module")
