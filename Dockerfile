@@ -16,8 +16,8 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv/portcullis
 # Everything that .dockerignore lets through, so that no app is named here and one can be deleted.
 COPY . .
-# The modes of the clone are not the image's: root owns every file, everybody reads, nobody writes.
-RUN rm -r deploy requirements && chmod -R a=rX . && chmod u+w .
+# The modes of the clone are not the image's: root owns every file, everybody reads, nobody else writes.
+RUN rm -r deploy requirements && chmod -R u=rwX,go=rX .
 # Settings of this one command. The key is random and ends with it; neither address is ever connected to.
 RUN SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
     ALLOWED_HOSTS=build.invalid PUBLIC_URL=https://build.invalid \
