@@ -54,7 +54,9 @@ def _files(values: dict[str, str], tls: Path) -> list[File]:
     """Everything that the services find in their volumes."""
     digest = hashlib.sha256(values["valkey"].encode()).hexdigest()
     # The server has the digest alone: a copy of its file does not let anybody in.
-    valkey_user = f"user portcullis on #{digest} resetkeys ~throttle:* resetchannels -@all {VALKEY_COMMANDS}\n"
+    valkey_user = (
+        f"user portcullis on #{digest} resetkeys ~throttle:* resetchannels -@all {VALKEY_COMMANDS}\n"
+    )
     return [
         File("api/secret_key", values["secret_key"], API),
         File("api/database_url", _database_url("service", values), API),
