@@ -3,7 +3,8 @@
 #
 #   lab/resources/first_invoice.sh [organisation]     (default: Acme)
 #
-# Needs bash, curl and coreutils, and the demo of `make run`; DEMO_FILE names another demo's file.
+# Needs bash, curl and coreutils, and the demo of `make run`; DEMO_FILE names another demo's file, and
+# CA_FILE its certificate authority when that is not where the file says.
 # Prints one line for each step and ends with 1 at the first answer that is not the expected one.
 set -euo pipefail
 
@@ -23,7 +24,7 @@ random() { head -c 32 /dev/urandom | urlsafe; }
 sha256() { printf "$(sha256sum | cut -c 1-64 | sed 's/../\\x&/g')"; }
 
 base=$(value base_url <"$demo")
-ca=$(value ca_file <"$demo")
+ca=${CA_FILE:-$(value ca_file <"$demo")}
 client=demo-web
 callback=$(tr -d ' \n' <"$demo" | grep -o "\"client_id\":\"$client\"[^}]*" | grep -o 'redirect_uris":\["[^"]*' | cut -d '"' -f 3)
 

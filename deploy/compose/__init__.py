@@ -1,0 +1,1 @@
+"""Prepares the volumes of docker-compose.yml."""
