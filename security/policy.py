@@ -9,7 +9,8 @@ endpoints, health) are opted out one by one with ``exempt_from_policy`` and a re
 
 Order of a request: authenticate (one statement, which also sets the tenant) → limits (one Valkey command;
 the address alone where no caller is known, and for a 405) → scope and role → strict query → the handler,
-which sees only rows that the object rule admits.
+which sees only rows that the object rule admits. An object that the caller cannot see is 404 before a missing
+scope or role is 403.
 
 OWASP API1:2023, API5:2023. ASVS 8.1.1, 8.2.1, 8.2.2, 8.3.1.
 """
@@ -160,7 +161,11 @@ class PolicyViewSet(ViewSetMixin, APIView):
         principal = throttling.Limit(throttling.get_rate(self.rule.throttle), self.access.throttle_key)
         self._limit(request, [address, principal])
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
-        self.ways = self._permitted_ways()
+        try:
+            self.ways = self._permitted_ways(self.rule)
+        except (InsufficientScope, RoleNotPermitted):
+            self._hide_what_cannot_be_seen()
+            raise
         self.query = parse_query(self.rule.query or QuerySerializer, request.query_params)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -177,14 +182,30 @@ class PolicyViewSet(ViewSetMixin, APIView):
         if not decision.allowed:
             raise TooManyRequests(decision)
 
-    def _permitted_ways(self) -> tuple[Allow, ...]:
-        scoped = [way for way in self.rule.allow if way.scope in self.access.scopes]
+    def _permitted_ways(self, rule: Rule) -> tuple[Allow, ...]:
+        scoped = [way for way in rule.allow if way.scope in self.access.scopes]
         if not scoped:
-            raise InsufficientScope(self.rule.scopes)
+            raise InsufficientScope(rule.scopes)
         ways = tuple(way for way in scoped if self.access.role in way.roles)
         if not ways:
             raise RoleNotPermitted
         return ways
+
+    def _hide_what_cannot_be_seen(self) -> None:
+        """404 before 403, for a caller who may read such objects but not this one.
+
+        To a caller who may read none of them 403 tells nothing, whatever the id.
+        """
+        reading = self.rules.get("retrieve")
+        if reading is None or self.queryset is None or "id" not in self.kwargs:
+            return
+        try:
+            self._permitted_ways(reading)
+        except (InsufficientScope, RoleNotPermitted):
+            return
+        visible = reading.objects.scope(self.queryset.all(), self.access)
+        if not visible.filter(public_id=parse_public_id(self.kwargs["id"])).exists():
+            raise exceptions.NotFound
 
     # --- helpers for handlers ---
 

@@ -26,7 +26,7 @@ def test_foreign_equals_unknown(operation, us, them):
         assert comparable(foreign) == comparable(unknown)
         statuses.add(foreign.status_code)
 
-    # 403 for a role that may not call the function at all, on no object whatever.
+    # 403 for those who may read no such object at all, whatever the id.
     assert 404 in statuses
     assert statuses <= {403, 404}
     after = vars(type(call.target).objects.get(pk=call.target.pk))

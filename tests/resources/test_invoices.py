@@ -102,6 +102,27 @@ def test_every_action_needs_its_scope(us, make, action):
     assert act(weak, invoice, action).status_code == 403
 
 
+def test_404_comes_before_403_for_those_who_may_read(us, them, make):
+    invoice = make.invoice(us, state="submitted")
+    scopes = "invoices:read invoices:write"
+    without_scope = Api(factories.token(them.users["approver"], them.organisation, scopes=scopes))
+    assert act(without_scope, invoice, "approve").status_code == 404
+    assert act(without_scope, make.invoice(them, state="submitted"), "approve").status_code == 403
+
+
+def test_for_those_who_may_not_read_it_is_403_whatever_the_id(us, them, make):
+    ours, theirs = make.invoice(us), make.invoice(them)
+    for api in (
+        us.org_admin,
+        Api(factories.token(us.users["clerk"], us.organisation, scopes="account:read")),
+    ):
+        answers = [
+            comparable(act(api, invoice, "approve")) for invoice in (ours, theirs, UNKNOWN, "nonsense")
+        ]
+        assert all(answer == answers[0] for answer in answers)
+        assert answers[0][0] == 403
+
+
 @pytest.mark.parametrize("action", ["", *(f"/{action}" for action in ACTIONS)])
 @pytest.mark.parametrize("state", ["draft", "submitted", "approved"])
 def test_a_foreign_invoice_is_one_that_does_not_exist(us, them, make, state, action):
@@ -114,7 +135,7 @@ def test_a_foreign_invoice_is_one_that_does_not_exist(us, them, make, state, act
             foreign = api.send(method, f"/v1/invoices/{invoice}{action}", body)
             unknown = api.send(method, f"/v1/invoices/{UNKNOWN}{action}", body)
             assert comparable(foreign) == comparable(unknown)
-            assert foreign.status_code in {404, 403}
+            assert foreign.status_code == 404
     assert Invoice.objects.get().status == state
 
 
