@@ -15,6 +15,11 @@ CREATE ROLE portcullis_service LOGIN NOSUPERUSER NOCREATEROLE NOREPLICATION NOBY
 CREATE ROLE portcullis_ops LOGIN NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS NOCREATEDB
     PASSWORD :'ops_password';
 
+-- One stuck statement, lock or transaction must not hold a worker's thread for ever: the API answers 503.
+ALTER ROLE portcullis_service SET statement_timeout = '15s';
+ALTER ROLE portcullis_service SET lock_timeout = '5s';
+ALTER ROLE portcullis_service SET idle_in_transaction_session_timeout = '30s';
+
 CREATE DATABASE portcullis OWNER portcullis_owner;
 REVOKE ALL ON DATABASE portcullis FROM PUBLIC;
 GRANT CONNECT ON DATABASE portcullis TO portcullis_service, portcullis_ops;

@@ -52,6 +52,12 @@ def test_the_service_role_changes_no_structure(statement):
             assert query("SELECT has_table_privilege('public', 'accounts_user', 'SELECT')") == [(False,)]
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"])
+def test_nothing_holds_a_thread_for_ever(limit):
+    assert query(f"SELECT current_setting('{limit}')") != [("0",)]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_owner_is_the_owner_for_a_while_only(settings):
     with owner():
