@@ -53,7 +53,9 @@ def test_the_service_role_changes_no_structure(statement):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"])
+@pytest.mark.parametrize(
+    "limit", ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+)
 def test_nothing_holds_a_thread_for_ever(limit):
     assert query(f"SELECT current_setting('{limit}')") != [("0",)]
 
