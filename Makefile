@@ -91,6 +91,6 @@ $(VENV)/installed: requirements/development.txt
 	echo "Creating $(VENV) with $$($$python --version) …"; \
 	"$$python" -m venv --clear $(VENV)
 	@echo "Installing the hash-pinned packages …"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --only-binary :all: \
+	@$(PY) -m pip install --disable-pip-version-check --no-input --require-hashes --only-binary :all: \
 		-r requirements/development.txt
 	@touch $@
