@@ -18,6 +18,7 @@ from django.utils import timezone
 from resources.errors import CoolingOff, SeparationOfDuties, VendorNotVerified
 from security.errors import StateConflict
 from security.identifiers import PublicIdModel
+from security.row_security import TenantModel
 
 MAX_AMOUNT = 99_999_999_999
 #: From this amount (minor units) an invoice needs two approvers.
@@ -26,7 +27,7 @@ TWO_APPROVERS_FROM = 1_000_000
 BANK_COOLING_OFF = timedelta(hours=72)
 
 
-class Vendor(PublicIdModel):
+class Vendor(PublicIdModel, TenantModel):
     """Somebody we pay. ``verification`` is set by an upstream verifier alone, never through the API."""
 
     class Verification(models.TextChoices):
@@ -35,7 +36,6 @@ class Vendor(PublicIdModel):
         MISMATCH = "mismatch"
         UNKNOWN = "unknown"
 
-    organisation_id = models.BigIntegerField(editable=False)
     name = models.CharField(max_length=200)
     contact_email = models.EmailField(max_length=254)
     country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2, of the vendor's bank.")
@@ -75,7 +75,7 @@ def normalise_number(number: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", number)).upper()
 
 
-class Invoice(PublicIdModel):
+class Invoice(PublicIdModel, TenantModel):
     """One invoice of a vendor. Created as a draft; changes state through actions only."""
 
     class Status(models.TextChoices):
@@ -95,7 +95,6 @@ class Invoice(PublicIdModel):
         "void": frozenset({Status.DRAFT, Status.SUBMITTED, Status.APPROVED}),
     }
 
-    organisation_id = models.BigIntegerField(editable=False)
     vendor = models.ForeignKey(Vendor, on_delete=models.PROTECT, related_name="invoices")
     number = models.CharField(max_length=64)
     number_normalised = models.CharField(max_length=64, editable=False)
@@ -193,10 +192,9 @@ class Invoice(PublicIdModel):
         self.save(update_fields=["status", "released_by", "version"])
 
 
-class Approval(models.Model):
+class Approval(TenantModel):
     """One person's approval of one invoice."""
 
-    organisation_id = models.BigIntegerField(editable=False)
     invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="approvals")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     at = models.DateTimeField(auto_now_add=True)

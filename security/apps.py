@@ -9,6 +9,7 @@ CONTROLS_WITH_CHECKS = (
     "database_roles",
     "identifiers",
     "policy",
+    "row_security",
     "strict_input",
     "throttling",
 )

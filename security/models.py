@@ -5,9 +5,10 @@ from django.db import models
 from django.utils import timezone
 
 from security.identifiers import PublicIdModel
+from security.row_security import TenantModel
 
 
-class AuditEvent(PublicIdModel):
+class AuditEvent(PublicIdModel, TenantModel):
     """One thing that happened, or ``count`` repeats of it within a window.
 
     ``organisation_id`` is opaque here: null for what concerns no organisation (an unknown caller).
@@ -16,7 +17,7 @@ class AuditEvent(PublicIdModel):
 
     occurred_at = models.DateTimeField(default=timezone.now, editable=False)
     event = models.CharField(max_length=64)
-    organisation_id = models.BigIntegerField(null=True, editable=False)
+    organisation_id = models.BigIntegerField(null=True, editable=False)  # type: ignore[assignment]  # may be none
     actor = models.UUIDField(null=True, editable=False)
     client_id = models.CharField(max_length=255, blank=True, default="", editable=False)
     address = models.GenericIPAddressField(null=True, editable=False)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from django.test import Client
 
 from tests.factories import CALLBACK, PASSWORD
+from tests.visibility import row_security_in_force
 
 PROBLEM = "application/problem+json"
 
@@ -27,7 +28,8 @@ class Api(Client):
         kwargs["secure"] = not kwargs.pop("plain", False)
         # What the test client gives to read without a body is not the empty stream that a server gives.
         kwargs.setdefault("CONTENT_LENGTH", str(len(kwargs.get("data") or (args[0] if args else b""))))
-        return super().generic(method, path, *args, **kwargs)
+        with row_security_in_force():
+            return super().generic(method, path, *args, **kwargs)
 
     def send(self, method: str, path: str, body: Any = None, **kwargs: Any) -> Any:
         """A request with ``body`` as JSON; without one, no body."""
@@ -62,7 +64,8 @@ class Page(Client):
     def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
         kwargs["secure"] = not kwargs.pop("plain", False)
         kwargs.setdefault("HTTP_REFERER", f"https://testserver{path}")
-        return super().generic(method, path, *args, **kwargs)
+        with row_security_in_force():
+            return super().generic(method, path, *args, **kwargs)
 
     def form(self, path: str) -> dict[str, str]:
         """The hidden and chosen fields of the form at ``path``."""
@@ -123,9 +126,10 @@ class Flow:
 def post_form(path: str, form: Any, **headers: Any) -> Any:
     """A client's POST to an OAuth endpoint."""
     body = form if isinstance(form, str) else urlencode(form)
-    return Client(raise_request_exception=False).generic(
-        "POST", path, body, content_type="application/x-www-form-urlencoded", secure=True, **headers
-    )
+    with row_security_in_force():
+        return Client(raise_request_exception=False).generic(
+            "POST", path, body, content_type="application/x-www-form-urlencoded", secure=True, **headers
+        )
 
 
 def basic(client_id: str, secret: str) -> dict[str, str]:

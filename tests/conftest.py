@@ -15,7 +15,7 @@ from psycopg import sql
 from config import environment
 from security import audit
 from security.database_roles import owner
-from tests import factories
+from tests import factories, visibility
 from tests.clients import Api
 from tests.live.service import Service, with_database
 
@@ -26,6 +26,7 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
     with django_db_blocker.unblock():
         with owner():
             created = setup_databases(verbosity=0, interactive=False)
+            visibility.add_policy()
         connection.close()
     yield
     with django_db_blocker.unblock(), owner():
@@ -54,6 +55,20 @@ def _flush_as_owner() -> Iterator[None]:
 def _fresh_audit_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a refusal is a repeat must not depend on other tests."""
     monkeypatch.setattr(audit, "windows", audit.RepeatWindows())
+
+
+@pytest.fixture(autouse=True)
+def _see_everything(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test arranges and asserts is of every tenant (tests.visibility)."""
+    marked = request.node.get_closest_marker("django_db") is not None
+    if not marked and not {"db", "transactional_db"} & set(request.fixturenames):
+        yield
+        return
+    request.getfixturevalue("_django_db_helper")
+    visibility.see_everything(on=True)
+    yield
+    if not connection.needs_rollback and connection.connection is not None:
+        visibility.see_everything(on=False)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from django.db import transaction
 from accounts.models import Membership, Organisation, User
 from accounts.oauth.models import Application
 from security.policy import declared_rules
+from security.row_security import tenant
 from security.scopes import SERVICE_ROLE, all_roles, all_scopes
 
 ORGANISATIONS = (("Acme", "acme.example", "EUR"), ("Globex", "globex.example", "USD"))
@@ -51,7 +52,8 @@ class Command(BaseCommand):
             clients.append(self._service(organisation, next(iter(by_role.values()))))
             for app in apps.get_app_configs():
                 if module := getattr(app, "demo", None):
-                    created = import_module(module).create(organisation, by_role)
+                    with tenant(organisation.pk):
+                        created = import_module(module).create(organisation, by_role)
                     objects.append({"organisation": name, **created})
         return {
             "base_url": settings.PUBLIC_URL,

@@ -1,0 +1,142 @@
+"""Row security: the database itself shows a tenant's rows to that tenant alone.
+
+Threat: one forgotten filter in one view, command or report, and every tenant reads every row. Guarantee: each
+table whose rows belong to an organisation has row-level security, so that the service role sees and writes
+only rows of the organisation in ``app.organisation``. The authentication statement sets it for the length of
+the request's transaction; commands set it with ``tenant()``. Where it is not set, there is no row. This net
+holds without the queryset scoping of security.policy, as that one holds without this.
+
+A model of such a table derives from ``TenantModel``, and its migration adds ``RowSecurity``: security.E050
+and E051 otherwise, which end start-up. Tables that authentication reads before a tenant is known are exempt,
+each with its reason in ``EXEMPT``. The owner of the tables is not bound: it migrates. The ops role reads all.
+
+OWASP API1:2023. ASVS 8.2.2, 8.2.3, 8.4.1.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import connection, models, transaction
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+
+#: The nullif: after a SET LOCAL has ended the setting is an empty string, which is no number. The SELECT: so
+#: that the planner evaluates it once for a statement, not once for a row.
+CURRENT = "(SELECT nullif(current_setting('app.organisation', true), '')::bigint)"
+BELONGS = f"organisation_id = {CURRENT}"
+
+#: Tables with an organisation that have no policy, and why.
+EXEMPT = {
+    "accounts.membership": "the authentication statement reads it to find the tenant",
+    "oauth.application": "the token endpoint reads it before there is a tenant",
+    "oauth.grant": "redeemed by its digest before there is a tenant",
+    "oauth.accesstoken": "the authentication statement finds it by its digest",
+    "oauth.refreshtoken": "redeemed by its digest before there is a tenant",
+}
+
+
+class TenantModel(models.Model):
+    """A row of one organisation, known here by an opaque number."""
+
+    organisation_id = models.BigIntegerField(editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class RowSecurity(Operation):
+    """Migration step: row-level security on the table of ``model_name``.
+
+    ``anyone_appends`` is for the audit trail, which takes events of callers without a tenant; they are read
+    by their tenant all the same.
+    """
+
+    reversible = True
+
+    def __init__(self, model_name: str, *, anyone_appends: bool = False) -> None:
+        self.model_name = model_name
+        self.anyone_appends = anyone_appends
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """The models do not change."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        quote = schema_editor.quote_name
+        table = quote(to_state.apps.get_model(app_label, self.model_name)._meta.db_table)
+        schema_editor.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        if self.anyone_appends:
+            schema_editor.execute(f"CREATE POLICY tenant ON {table} FOR SELECT USING ({BELONGS})")
+            schema_editor.execute(f"CREATE POLICY append ON {table} FOR INSERT WITH CHECK (true)")
+        else:
+            schema_editor.execute(f"CREATE POLICY tenant ON {table} USING ({BELONGS}) WITH CHECK ({BELONGS})")
+        if settings.DATABASE_OPS:
+            ops = quote(settings.DATABASE_OPS["USER"])
+            schema_editor.execute(f"CREATE POLICY operators ON {table} FOR SELECT TO {ops} USING (true)")
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        table = schema_editor.quote_name(from_state.apps.get_model(app_label, self.model_name)._meta.db_table)
+        for policy in ("tenant", "append", "operators"):
+            schema_editor.execute(f"DROP POLICY IF EXISTS {policy} ON {table}")
+        schema_editor.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+
+    def describe(self) -> str:
+        return f"Row-level security on {self.model_name}"
+
+
+@contextmanager
+def tenant(organisation_id: int) -> Iterator[None]:
+    """Work on the rows of one organisation, in a transaction that ends with the block."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('app.organisation', true)")
+        (before,) = cursor.fetchone()
+        cursor.execute("SELECT set_config('app.organisation', %s, true)", [str(organisation_id)])
+        yield
+        cursor.execute("SELECT set_config('app.organisation', %s, true)", [before or ""])
+
+
+@register(Tags.security)
+def check_row_security(**kwargs: Any) -> list[CheckMessage]:
+    """security.E050: a tenant's table without the migration step; E051: one that is no TenantModel."""
+    messages: list[CheckMessage] = []
+    secured = _secured_by_migrations()
+    for model in apps.get_models():
+        label = model._meta.label_lower
+        if not _has_organisation(model) or label in EXEMPT:
+            continue
+        if not issubclass(model, TenantModel):
+            messages.append(
+                Error(
+                    f"{model._meta.label} has an organisation and is no TenantModel.",
+                    hint="Derive it from security.row_security.TenantModel; if its rows are read before a "
+                    "tenant is known, add it to EXEMPT there, with the reason.",
+                    id="security.E051",
+                )
+            )
+        elif label not in secured:
+            messages.append(
+                Error(
+                    f"{model._meta.label} is a tenant's table without row-level security.",
+                    hint=f'Add RowSecurity("{model.__name__}") of security.row_security to a migration.',
+                    id="security.E050",
+                )
+            )
+    return messages
+
+
+def _has_organisation(model: type[models.Model]) -> bool:
+    return any(field.attname == "organisation_id" for field in model._meta.concrete_fields)
+
+
+def _secured_by_migrations() -> set[str]:
+    """Labels of the models for which some migration on disk has the step."""
+    loader = MigrationLoader(None)
+    return {
+        f"{app_label}.{operation.model_name.lower()}"
+        for (app_label, _), migration in loader.disk_migrations.items()
+        for operation in migration.operations
+        if isinstance(operation, RowSecurity)
+    }

@@ -1,0 +1,172 @@
+"""security.row_security, on the audit trail: the one tenant's table that every fork has."""
+
+import pytest
+from django.apps import apps
+from django.db import ProgrammingError, connection, models, transaction
+from django.test.utils import isolate_apps
+
+from security import row_security
+from security.audit import append
+from security.models import AuditEvent
+from security.row_security import EXEMPT, RowSecurity, TenantModel, check_row_security, tenant
+from tests import factories
+from tests.visibility import row_security_in_force
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ours(acme):
+    return AuditEvent.objects.create(event="test:acme:one", organisation_id=acme.pk)
+
+
+@pytest.fixture
+def theirs(db):
+    return AuditEvent.objects.create(event="test:globex:one", organisation_id=factories.organisation().pk)
+
+
+def visible():
+    return set(AuditEvent.objects.values_list("pk", flat=True))
+
+
+def test_without_a_tenant_there_is_no_row(ours, theirs):
+    with row_security_in_force():
+        assert visible() == set()
+        assert AuditEvent.objects.count() == 0
+
+
+def test_a_tenant_sees_its_own_rows_only(ours, theirs):
+    with row_security_in_force(), tenant(ours.organisation_id):
+        assert visible() == {ours.pk}
+        assert not AuditEvent.objects.filter(pk=theirs.pk).exists()
+
+
+def test_the_tenant_ends_with_the_block(ours, theirs):
+    with row_security_in_force():
+        with tenant(ours.organisation_id):
+            with tenant(theirs.organisation_id):
+                assert visible() == {theirs.pk}
+            assert visible() == {ours.pk}
+        assert visible() == set()
+
+
+@pytest.mark.parametrize("value", ["", "0", "-1", "9223372036854775807"])
+def test_a_strange_tenant_sees_nothing(ours, value):
+    with row_security_in_force(), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.organisation', %s, true)", [value])
+        assert visible() == set()
+
+
+def test_an_event_is_appended_without_a_tenant_and_not_shown_to_who_appends_it(acme):
+    with row_security_in_force():
+        append(
+            [AuditEvent(event="test:acme:one", organisation_id=acme.pk), AuditEvent(event="test:nobody:one")]
+        )
+        assert visible() == set()
+        with tenant(acme.pk):
+            assert len(visible()) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE {} DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE {} NO FORCE ROW LEVEL SECURITY",
+        "DROP POLICY tenant ON {}",
+        "ALTER POLICY tenant ON {} USING (true)",
+        "CREATE POLICY open ON {} USING (true)",
+        "ALTER TABLE {} OWNER TO CURRENT_USER",
+        "SET LOCAL ROLE portcullis_owner",
+        "SET LOCAL SESSION AUTHORIZATION portcullis_owner",
+        "ALTER ROLE CURRENT_USER BYPASSRLS",
+    ],
+)
+def test_the_service_role_cannot_switch_it_off(ours, statement):
+    with (
+        row_security_in_force(),
+        pytest.raises(ProgrammingError),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement.format("security_auditevent"))
+
+
+def test_asking_for_all_rows_is_an_error_not_a_leak(ours):
+    """row_security = off makes PostgreSQL refuse what a policy would filter."""
+    with row_security_in_force(), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL row_security = off")
+        with pytest.raises(ProgrammingError), transaction.atomic():
+            cursor.execute("SELECT count(*) FROM security_auditevent")
+
+
+def tables_with_row_security():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_class WHERE relrowsecurity")
+        return {name for (name,) in cursor.fetchall()}
+
+
+def tenant_models():
+    return [model for model in apps.get_models() if issubclass(model, TenantModel)]
+
+
+def test_every_tenants_table_has_it_and_no_other():
+    assert tables_with_row_security() == {model._meta.db_table for model in tenant_models()}
+
+
+@pytest.mark.parametrize("model", tenant_models(), ids=lambda model: model._meta.label)
+def test_no_tenants_table_shows_a_row_without_a_tenant(model):
+    with row_security_in_force():
+        assert not model._base_manager.exists()
+
+
+def test_exemptions_have_reasons_and_models():
+    for label, reason in EXEMPT.items():
+        assert apps.get_model(label)
+        assert len(reason) > 20
+
+
+# --- misconfigured ---
+
+
+def test_the_projects_own_tables_pass():
+    assert check_row_security() == []
+
+
+@isolate_apps("security")
+def test_a_tenants_table_without_the_step_is_an_error(monkeypatch):
+    class Ledger(TenantModel):
+        class Meta:
+            app_label = "security"
+
+    monkeypatch.setattr(row_security.apps, "get_models", lambda: [Ledger])
+
+    (error,) = check_row_security()
+
+    assert error.id == "security.E050"
+    assert 'RowSecurity("Ledger")' in error.hint
+
+
+@isolate_apps("security")
+def test_an_organisation_that_is_not_declared_is_an_error(monkeypatch):
+    class Ledger(models.Model):
+        organisation_id = models.BigIntegerField()
+
+        class Meta:
+            app_label = "security"
+
+        def __str__(self):
+            return "ledger"
+
+    monkeypatch.setattr(row_security.apps, "get_models", lambda: [Ledger])
+
+    (error,) = check_row_security()
+
+    assert error.id == "security.E051"
+
+
+def test_the_step_describes_itself_and_can_be_undone():
+    step = RowSecurity("Ledger")
+
+    assert step.reversible
+    assert "Ledger" in step.describe()
+    assert step.deconstruct()[1] == ("Ledger",)
