@@ -15,7 +15,7 @@ UV = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check checks $(CHECKS:%=check-%) fix openapi lock clean compose-up compose-down
+.PHONY: help run test lab check checks $(CHECKS:%=check-%) fix openapi lock clean compose-up compose-down
 MAKEFLAGS += --no-print-directory
 
 help: ## List the targets
@@ -26,6 +26,9 @@ run: $(VENV)/installed ## Serve the demo on https://localhost:8443 (PORT= for an
 
 test: $(VENV)/installed ## Run every test on a real PostgreSQL and Valkey (TESTS= for some)
 	@$(LOCAL) exec -- $(PY) -m pytest $(TESTS)
+
+lab: $(VENV)/installed ## Play the attacks with every layer, each alone, and none (NAMES= for some)
+	@DJANGO_SETTINGS_MODULE=config.settings.development $(PY) -m lab run $(or $(NAMES),--all)
 
 check: $(VENV)/installed ## Lint, types, import contract, system checks, migrations and schema drift
 	@$(LOCAL) exec --settings config.settings -- $(MAKE) checks

@@ -45,7 +45,9 @@ def test_check_ids_are_unique_and_indexed_in_order():
     assert listed == sorted(used)
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/compose.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/compose.md", "docs/lab.md"]
+)
 def test_links_lead_somewhere(name):
     text = (ROOT / name).read_text()
 

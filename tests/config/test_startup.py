@@ -11,7 +11,7 @@ import pytest
 from deploy.local.postgres import ROOT
 from tests.live.service import Service
 
-SHIPPED = ("accounts", "config", "deploy", "resources", "security", "tests")
+PACKAGES = ("accounts", "config", "deploy", "lab", "resources", "security", "tests")
 FILES = ("manage.py", "openapi.yaml", "pyproject.toml", "Makefile")
 ENDS_WITHIN_SECONDS = 30
 
@@ -38,7 +38,7 @@ def copy(tmp_path):
     """The project's own files, in a directory to plant mistakes in."""
     target = tmp_path / "copy"
     target.mkdir()
-    for name in SHIPPED:
+    for name in PACKAGES:
         if (ROOT / name).exists():
             shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:

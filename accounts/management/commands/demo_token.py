@@ -65,8 +65,8 @@ class Browser:
         )
 
     def sign_in(self, username: str, password: str) -> None:
-        form = self._form("/sign-in")
-        status, location, _ = self._send("/sign-in", {**form, "username": username, "password": password})
+        form = self.form("/sign-in")
+        status, location, _ = self.send("/sign-in", {**form, "username": username, "password": password})
         if not location:
             raise CommandError(f"Sign-in failed with status {status}.")
 
@@ -84,14 +84,14 @@ class Browser:
             "code_challenge_method": "S256",
         }
         path = f"/oauth/authorize?{urlencode(query)}"
-        _, location, _ = self._send(path, {**self._form(path), "decision": "allow"})
+        _, location, _ = self.send(path, {**self.form(path), "decision": "allow"})
         answer = parse_qs(urlsplit(location).query)
         if "code" not in answer or answer["state"] != [query["state"]]:
             raise CommandError(f"There was no code: {answer.get('error', ['no answer'])[0]}.")
         return answer["code"][0], verifier
 
     def exchange(self, client: dict[str, Any], code: str, verifier: str) -> dict[str, Any]:
-        status, _, body = self._send(
+        status, _, body = self.send(
             "/oauth/token",
             {
                 "grant_type": "authorization_code",
@@ -106,9 +106,9 @@ class Browser:
         token: dict[str, Any] = json.loads(body)
         return token
 
-    def _form(self, path: str) -> dict[str, str]:
+    def form(self, path: str) -> dict[str, str]:
         """The hidden fields of the form at ``path``."""
-        status, location, page = self._send(path)
+        status, location, page = self.send(path)
         if location:
             query = parse_qs(urlsplit(location).query)
             raise CommandError(
@@ -118,7 +118,7 @@ class Browser:
             raise CommandError(f"{urlsplit(path).path} answered {status}.")
         return {match["name"]: unescape(match["value"]) for match in INPUT.finditer(page)}
 
-    def _send(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str, str]:
+    def send(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str, str]:
         """(status, Location, body)."""
         url = self.base_url + path
         headers = {"Referer": url, "Accept": "text/html, application/json"}

@@ -1,0 +1,225 @@
+"""``python -m lab``: list the scenarios, or play them on a throw-away service."""
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from deploy.local import certificates
+from deploy.local.postgres import ROOT, Postgres, is_root
+from deploy.local.processes import Child, Failure
+from deploy.local.valkey import Valkey
+from lab.scenario import HERE, Play, Scenario, plays, scenarios
+from lab.world import World
+
+START_SECONDS = 60
+GREEN, RED, PLAIN = "\033[32m", "\033[31m", "\033[0m"
+#: Small, so that a scenario need not make a thousand requests; of the address, for the lab has only one.
+LIMITS = {"THROTTLE_SIGN_IN_ADDRESS": "20/60", "THROTTLE_ADDRESS": "100000/60", "THROTTLE_WRITE": "100000/60"}
+LIMITS |= {"THROTTLE_TOKEN": "100000/60"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    play: Play
+    succeeded: bool
+    unused: tuple[str, ...]
+
+    @property
+    def as_it_must_be(self) -> bool:
+        return self.succeeded == self.play.must_succeed and not self.unused
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m lab")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the scenarios and their layers")
+    run_parser = commands.add_parser("run", help="play scenarios on a throw-away service")
+    run_parser.add_argument("names", nargs="*", metavar="NAME")
+    run_parser.add_argument("--all", action="store_true")
+    run_parser.add_argument("--report", type=Path, help="write the results as JSON")
+    arguments = parser.parse_args()
+    known = scenarios(_installed())
+    if arguments.command == "list":
+        for scenario in known.values():
+            print(f"{scenario.name:<28} {', '.join(scenario.layers):<34} {scenario.story}")
+        return 0
+    unknown = [name for name in arguments.names if name not in known]
+    if unknown or not (arguments.names or arguments.all):
+        print(f"Name scenarios, or say --all. There are: {', '.join(known)}.", file=sys.stderr)
+        return 2
+    chosen = list(known.values()) if arguments.all else [known[name] for name in arguments.names]
+    try:
+        results = play(chosen)
+    except Failure as failure:
+        print(failure, file=sys.stderr)
+        return 2
+    if arguments.report:
+        arguments.report.write_text(json.dumps(_report(chosen, results), indent=2) + "\n")
+    _print(chosen, results)
+    return 0 if all(result.as_it_must_be for result in results) else 1
+
+
+def play(chosen: list[Scenario]) -> list[Result]:
+    """Each play of each scenario; those with the same layers removed share one server."""
+    by_removed: dict[frozenset[str], list[Play]] = defaultdict(list)
+    for scenario in chosen:
+        for each in plays(scenario):
+            by_removed[each.removed].append(each)
+    results = []
+    with Lab() as lab:
+        for removed, together in sorted(by_removed.items(), key=lambda item: sorted(item[0])):
+            with lab.serve(removed) as (world, used):
+                for each in together:
+                    lab.forget_limits()
+                    succeeded = each.scenario.attack(world)
+                    unused = tuple(sorted(name for name in removed if not (used / name).exists()))
+                    results.append(Result(each, succeeded, unused))
+    return results
+
+
+class Lab:
+    """PostgreSQL, Valkey and seeded data for one run; servers one after the other."""
+
+    def __init__(self) -> None:
+        self.stack = ExitStack()
+
+    def __enter__(self) -> "Lab":
+        self.directory = Path(
+            self.stack.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-", dir="/tmp"))
+        )
+        if is_root():
+            self.directory.chmod(0o711)
+        passwords = {role: secrets.token_urlsafe(24) for role in ("superuser", "owner", "service", "ops")}
+        log = self.directory / "postgres.log"
+        postgres = Postgres(self.directory / "data", log=log, passwords=passwords, durable=False)
+        self.stack.callback(postgres.close)
+        postgres.start()
+        self.valkey = Valkey(log=self.directory / "valkey.log")
+        self.stack.callback(self.valkey.close)
+        self.valkey.start()
+        certificates.ensure(self.directory / "tls")
+        self.port = _free_port()
+        self.environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "config.settings.development",
+            "SECRET_KEY": secrets.token_urlsafe(64),
+            "ALLOWED_HOSTS": "localhost",
+            "PUBLIC_URL": f"https://localhost:{self.port}",
+            "DATABASE_URL": postgres.url("service"),
+            "DATABASE_OWNER_URL": postgres.url("owner"),
+            "DATABASE_OPS_URL": postgres.url("ops"),
+            "VALKEY_URL": self.valkey.url,
+            "DEMO": "on",
+            "DEMO_FILE": str(self.directory / "demo.json"),
+            "DEMO_CA_FILE": str(self.directory / "tls" / "ca.pem"),
+            **LIMITS,
+        }
+        for command in (["migrate", "--verbosity=0"], ["seed_demo"]):
+            subprocess.run(
+                [sys.executable, "manage.py", *command], env=self.environment, cwd=ROOT, check=True
+            )
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stack.close()
+
+    @contextmanager
+    def serve(self, removed: frozenset[str]) -> Iterator[tuple[World, Path]]:
+        """A server without ``removed``, and the directory where those layers report that they were met."""
+        used = Path(tempfile.mkdtemp(dir=self.directory))
+        environment = {**self.environment, "LAB_WITHOUT": ",".join(sorted(removed)), "LAB_USED": str(used)}
+        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "lab.wsgi:application"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--blocking-threads", "4"]
+        command += ["--workers-kill-timeout", "2"]
+        command += ["--ssl-certificate", str(self.directory / "tls" / "server.pem")]
+        command += ["--ssl-keyfile", str(self.directory / "tls" / "server.key")]
+        log = self.directory / "service.log"
+        server = Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=ROOT)
+        demo = json.loads((self.directory / "demo.json").read_text())
+        world = World(self.environment["PUBLIC_URL"], str(self.directory / "tls" / "ca.pem"), demo)
+
+        def answers() -> bool:
+            try:
+                return world.send("GET", "/readyz").ok
+            except OSError:
+                return False
+
+        try:
+            server.wait_until(answers, what="The lab's server", seconds=START_SECONDS)
+            yield world, used
+        finally:
+            server.stop()
+
+    def forget_limits(self) -> None:
+        """A scenario must not be limited because of the one before."""
+        with redis.Redis.from_url(self.valkey.url) as client:
+            client.flushall()
+
+
+def _installed() -> set[str]:
+    """Directories of lab/ whose app is there: a fork may have deleted the sample domain."""
+    return {path.name for path in HERE.iterdir() if (ROOT / path.name / "apps.py").exists()}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _of(scenario: Scenario, results: list[Result]) -> list[Result]:
+    """The results of one scenario, in the order of its plays."""
+    by_removed = {result.play.removed: result for result in results if result.play.scenario is scenario}
+    return [by_removed[each.removed] for each in plays(scenario)]
+
+
+def _report(chosen: list[Scenario], results: list[Result]) -> list[dict[str, object]]:
+    return [
+        {
+            "scenario": scenario.name,
+            "story": scenario.story,
+            "plays": [
+                {
+                    "layers": result.play.title,
+                    "attack": "succeeded" if result.succeeded else "failed",
+                    "as_it_must_be": result.as_it_must_be,
+                    "removed_and_never_met": list(result.unused),
+                }
+                for result in _of(scenario, results)
+            ],
+        }
+        for scenario in chosen
+    ]
+
+
+def _print(chosen: list[Scenario], results: list[Result]) -> None:
+    colour = sys.stdout.isatty()
+    for scenario in chosen:
+        print(f"\n{scenario.name}: {scenario.story}")
+        for result in _of(scenario, results):
+            outcome = "attack succeeds" if result.succeeded else "attack fails"
+            if result.unused:
+                outcome += f" (never met: {', '.join(result.unused)})"
+            mark = "ok" if result.as_it_must_be else "NOT AS IT MUST BE"
+            if colour:
+                mark = f"{GREEN if result.as_it_must_be else RED}{mark}{PLAIN}"
+            print(f"  {result.play.title:<24} {outcome:<18} {mark}")
+    good = sum(result.as_it_must_be for result in results)
+    print(f"\n{len(chosen)} scenarios, {good} of {len(results)} plays as they must be.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

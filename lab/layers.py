@@ -1,0 +1,240 @@
+"""How each layer of defence is taken away, inside the lab's own server process and nowhere else.
+
+A layer is a function that patches the running service and calls ``used(name)`` from the patched place, so
+that the runner knows that the removal took effect. The product's code has no switch for any of this.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, connections
+from django.db.backends.signals import connection_created
+
+LAYERS: dict[str, Callable[[], None]] = {}
+
+
+def layer(function: Callable[[], None]) -> Callable[[], None]:
+    LAYERS[function.__name__] = function
+    return function
+
+
+def used(name: str) -> None:
+    """Tell the runner: a request has met the place where this layer was."""
+    Path(os.environ["LAB_USED"], name).touch()
+
+
+def remove(names: list[str]) -> None:
+    for name in names:
+        LAYERS[name]()
+
+
+@layer
+def scoping() -> None:
+    """Every view forgets to filter by tenant."""
+    from security.policy import TenantObjects
+
+    def scope(self: Any, queryset: Any, access: Any) -> Any:
+        used("scoping")
+        return queryset
+
+    TenantObjects.scope = scope  # type: ignore[method-assign]  # the point of it
+
+
+@layer
+def row_security() -> None:
+    """The service connects as the owner of the tables, whom no policy binds."""
+    owner = settings.DATABASE_OWNER
+    for each in connections.all():
+        each.settings_dict.update({"USER": owner["USER"], "PASSWORD": owner["PASSWORD"]})
+
+    def created(**kwargs: Any) -> None:
+        used("row_security")
+
+    connection_created.connect(created, weak=False)
+    connection.close()
+
+
+@layer
+def related_scoping() -> None:
+    """A row named in a body is looked up among all rows."""
+    from security.identifiers import PublicIdRelatedField, canonical_uuid
+
+    def to_internal_value(self: Any, data: Any) -> Any:
+        used("related_scoping")
+        everything = self.queryset(self.context["view"].access).model.objects.all()
+        return everything.filter(public_id=canonical_uuid(data)).first() or original(self, data)
+
+    original = PublicIdRelatedField.to_internal_value
+    PublicIdRelatedField.to_internal_value = to_internal_value  # type: ignore[method-assign]  # as above
+
+
+@layer
+def roles() -> None:
+    """Whoever has the scope may act, whatever their role."""
+    from security.policy import PolicyViewSet
+
+    def permitted(self: Any, rule: Any) -> Any:
+        used("roles")
+        ways = tuple(way for way in rule.allow if way.scope in self.access.scopes)
+        return ways or original(self, rule)
+
+    original = PolicyViewSet._permitted_ways
+    PolicyViewSet._permitted_ways = permitted  # type: ignore[method-assign]  # as above
+
+
+@layer
+def scopes() -> None:
+    """Whoever has the role may act, whatever the token was given for."""
+    from security.policy import PolicyViewSet
+
+    def permitted(self: Any, rule: Any) -> Any:
+        used("scopes")
+        return tuple(way for way in rule.allow if self.access.role in way.roles) or original(self, rule)
+
+    original = PolicyViewSet._permitted_ways
+    PolicyViewSet._permitted_ways = permitted  # type: ignore[method-assign]  # as above
+
+
+@layer
+def unknown_fields() -> None:
+    """Unknown keys are dropped silently, as the framework does."""
+    from security import strict_input
+
+    def leniently(serializer: Any, data: Any, parse: Any) -> Any:
+        used("unknown_fields")
+        return parse(data)
+
+    strict_input._strictly = leniently
+
+
+@layer
+def explicit_fields() -> None:
+    """A writer takes whatever column is sent, as ``fields = "__all__"`` would."""
+    from security.policy import PolicyViewSet
+
+    def read_body(self: Any, instance: Any = None) -> Any:
+        used("explicit_fields")
+        sent = self.request.data if isinstance(self.request.data, dict) else {}
+        columns = {field.name for field in self.queryset.model._meta.concrete_fields}
+        extra = {name: value for name, value in sent.items() if name in columns}
+        known = original(self, instance)
+        return {**extra, **known}
+
+    original = PolicyViewSet.read_body
+    PolicyViewSet.read_body = read_body  # type: ignore[method-assign]  # as above
+
+
+@layer
+def json_parser() -> None:
+    """Bodies are read as the standard library reads them: the last of two equal keys wins."""
+    import json
+
+    from security import json_parser as module
+
+    def loads(body: bytes) -> Any:
+        used("json_parser")
+        return json.loads(body)
+
+    module.loads = loads
+
+
+@layer
+def throttling() -> None:
+    """Nothing is counted."""
+    from security import throttling as module
+
+    def check(limits: Any, *, fail_closed: bool) -> Any:
+        used("throttling")
+        return module.Decision(allowed=True, states=tuple(module.State(limit.rate, 0) for limit in limits))
+
+    module.check = check
+
+
+@layer
+def client_ip() -> None:
+    """The leftmost X-Forwarded-For is believed, whoever sends it."""
+    from accounts import views
+    from accounts.oauth import views as oauth_views
+    from security import audit, logging, policy
+    from security import client_ip as module
+
+    def leftmost(request: Any) -> str:
+        used("client_ip")
+        forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")[0].strip()
+        return forwarded or original(request)
+
+    original = module.client_address
+    for user in (module, views, oauth_views, audit, logging, policy):
+        user.client_address = leftmost  # type: ignore[attr-defined]  # each has imported it
+
+
+@layer
+def errors() -> None:
+    """An unforeseen error is answered as a debug page."""
+    import sys
+
+    from django.http import HttpResponse
+    from django.views.debug import ExceptionReporter
+
+    import config.urls
+    from security import errors as module
+
+    def report(request: Any) -> Any:
+        used("errors")
+        text = ExceptionReporter(request, *sys.exc_info()).get_traceback_text()
+        return HttpResponse(text, status=500, content_type="application/problem+json")
+
+    module.server_error = report
+    config.urls.handler500 = report
+
+
+@layer
+def transport() -> None:
+    """Whatever Host is sent is served."""
+    used("transport")
+    settings.ALLOWED_HOSTS = ["*"]
+
+
+@layer
+def csrf() -> None:
+    """Forms are taken from anywhere."""
+    from django.middleware.csrf import CsrfViewMiddleware
+
+    def check(self: Any, request: Any) -> None:
+        used("csrf")
+
+    CsrfViewMiddleware._check_token = check  # type: ignore[attr-defined]  # not in the stubs
+    CsrfViewMiddleware._check_referer = check  # type: ignore[attr-defined]  # not in the stubs
+    CsrfViewMiddleware._origin_verified = lambda self, request: True  # type: ignore[attr-defined]  # not in the stubs
+
+
+@layer
+def code_replay() -> None:
+    """A spent code is judged like a fresh one."""
+    from accounts.oauth.models import Grant
+    from accounts.oauth.validators import OAuthValidator
+
+    def validate_code(self: Any, client_id: str, code: str, *args: Any, **kwargs: Any) -> bool:
+        from accounts.oauth.validators import digest
+
+        used("code_replay")
+        Grant.objects.filter(code=digest(code)).update(consumed_at=None)
+        return bool(original(self, client_id, code, *args, **kwargs))
+
+    original = OAuthValidator.validate_code
+    OAuthValidator.validate_code = validate_code  # type: ignore[method-assign]  # as above
+
+
+@layer
+def redirect_uris() -> None:
+    """Codes are sent to whatever address the request names."""
+    from accounts.oauth.models import Application
+
+    def allowed(self: Any, uri: str) -> bool:
+        used("redirect_uris")
+        return True
+
+    Application.redirect_uri_allowed = allowed

@@ -1,0 +1,98 @@
+"""What an attacker and the people around have: HTTPS clients, tokens from the real flow, objects."""
+
+import http.client
+import json
+import secrets
+import ssl
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from accounts.management.commands.demo_token import Browser
+
+LOCAL = ("localhost", "127.0.0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body or b"null")
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+
+class World:
+    """The service under attack, on loopback only. ``demo`` is the content of its demo file."""
+
+    def __init__(self, base_url: str, ca_file: str, demo: dict[str, Any]) -> None:
+        host, _, port = base_url.removeprefix("https://").partition(":")
+        if host not in LOCAL:
+            raise ValueError(f"{host} is not this machine: the lab attacks its own service only")
+        self.base_url = base_url
+        self.ca_file = ca_file
+        self.demo = demo
+        self.host, self.port = host, int(port)
+        self.context = ssl.create_default_context(cafile=ca_file)
+        self.tokens: dict[tuple[str, str], str] = {}
+
+    # --- people ---
+
+    def user(self, who: str) -> dict[str, Any]:
+        """``clerk@acme`` and the like."""
+        return next(user for user in self.demo["users"] if user["username"].startswith(f"{who}."))
+
+    def token(self, who: str, scope: str = "") -> str:
+        """A token of theirs, with every scope of the demo's client unless told otherwise."""
+        client = next(client for client in self.demo["clients"] if client["client_id"] == "demo-web")
+        scope = scope or " ".join(client["scopes"])
+        if (who, scope) not in self.tokens:
+            user, browser = self.user(who), Browser(self.base_url, self.ca_file)
+            browser.sign_in(user["username"], user["password"])
+            code, verifier = browser.authorize(client, scope)
+            self.tokens[who, scope] = browser.exchange(client, code, verifier)["access_token"]
+        return self.tokens[who, scope]
+
+    # --- requests ---
+
+    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+        """One request on a connection of its own; ``content_type`` is sent as Content-Type, and so on."""
+        connection = http.client.HTTPSConnection(self.host, self.port, context=self.context, timeout=30)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body=body or None, headers=named)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def call(self, who: str, method: str, path: str, body: Any = None, *, scope: str = "") -> Answer:
+        """An API call of theirs, with a JSON body or raw bytes."""
+        raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        kind = {"Content-Type": "application/json"} if raw else {}
+        return self.send(method, path, raw, Authorization=f"Bearer {self.token(who, scope)}", **kind)
+
+    def guess(self, username: str, password: str, **headers: str) -> Answer:
+        """One attempt to sign in, with a fresh form."""
+        page = self.send("GET", "/sign-in")
+        cookie = page.headers["Set-Cookie"].split(";")[0]
+        csrf = page.body.split(b'name="csrfmiddlewaretoken" value="')[1].split(b'"')[0].decode()
+        form = urlencode({"csrfmiddlewaretoken": csrf, "username": username, "password": password}).encode()
+        return self.send(
+            "POST",
+            "/sign-in",
+            form,
+            Cookie=cookie,
+            Referer=f"{self.base_url}/sign-in",
+            Content_Type="application/x-www-form-urlencoded",
+            **headers,
+        )
+
+    def unique(self, prefix: str) -> str:
+        return f"{prefix} {secrets.token_hex(6)}"
