@@ -15,7 +15,7 @@ UV = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab check checks $(CHECKS:%=check-%) fix openapi lock clean compose-up compose-down
+.PHONY: help run test lab matrix check checks $(CHECKS:%=check-%) fix openapi lock clean compose-up compose-down
 MAKEFLAGS += --no-print-directory
 
 help: ## List the targets
@@ -69,6 +69,9 @@ fix: $(VENV)/installed ## Format, and fix what the linter can
 
 openapi: $(VENV)/installed ## Write openapi.yaml anew
 	@$(LOCAL) exec --settings config.settings -- $(PY) manage.py spectacular --validate --fail-on-warn --file openapi.yaml
+
+matrix: $(VENV)/installed ## Write the authorization matrix anew, by really calling
+	@UPDATE_MATRIX=1 $(LOCAL) exec -- $(PY) -m pytest --quiet tests/contract/test_matrix.py
 
 lock: $(VENV)/installed ## Compile the hash-pinned locks anew (UPGRADE=1 for newer versions)
 	@$(UV) $(if $(UPGRADE),--upgrade) pyproject.toml -o requirements/production.txt

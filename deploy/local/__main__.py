@@ -16,7 +16,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -88,8 +87,7 @@ def run(port: int) -> int:
         stack.callback(service.stop)
         _answer_to(service, port)
         _print_summary(port)
-        while service.is_running():
-            time.sleep(0.2)
+        service.process.wait()
         raise Failure(f"The service ended:\n{tail(RUN / 'service.log')}")
 
 

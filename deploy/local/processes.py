@@ -58,7 +58,7 @@ class Child:
                 return
             if not self.is_running():
                 raise Failure(f"{what} ended while starting:\n{tail(self.log)}")
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks at a server that is starting
         raise Failure(f"{what} did not answer within {seconds:.0f} s:\n{tail(self.log)}")
 
     def stop(self, seconds: float = 15) -> None:
