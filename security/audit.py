@@ -23,7 +23,7 @@ from multiprocessing.util import Finalize
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, close_old_connections, connection, models
+from django.db import Error, close_old_connections, connection, models
 from django.http import HttpRequest, HttpResponseBase
 from psycopg import sql
 
@@ -256,7 +256,7 @@ def _write(refusal: Refusal, *, request_id: UUID | None, count: int = 1) -> None
                 )
             ]
         )
-    except DatabaseError as error:
+    except Error as error:
         # The caller has been refused already; the log keeps what the trail could not take.
         logger.critical(
             "audit event not written", extra={"event_tag": refusal.event, "error": type(error).__name__}

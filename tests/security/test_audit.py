@@ -1,7 +1,7 @@
 """security.audit."""
 
 import pytest
-from django.db import ProgrammingError, connection, transaction
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection, transaction
 
 from security import audit
 from security.audit import Event, Refusal, RepeatWindows, record, write_ended_windows
@@ -171,11 +171,10 @@ def test_windows_are_bounded(monkeypatch, clock):
     assert [(refusal.code, count) for refusal, count in rest] == [("overflow", 40)]
 
 
-def test_an_audit_that_cannot_be_written_does_not_change_the_answer(monkeypatch, api, caplog):
-    from django.db import OperationalError
-
+@pytest.mark.parametrize("outage", [OperationalError, InterfaceError])
+def test_an_audit_that_cannot_be_written_does_not_change_the_answer(monkeypatch, api, caplog, outage):
     def fail(events):
-        raise OperationalError("gone")
+        raise outage("gone")
 
     monkeypatch.setattr(audit, "append", fail)
 
