@@ -15,7 +15,7 @@ UV = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab matrix check checks $(CHECKS:%=check-%) fix openapi lock clean compose-up compose-down
+.PHONY: help run test lab lab-sweep matrix check checks $(CHECKS:%=check-%) fix openapi lock clean compose-up compose-down
 MAKEFLAGS += --no-print-directory
 
 help: ## List the targets
@@ -29,6 +29,9 @@ test: $(VENV)/installed ## Run every test on a real PostgreSQL and Valkey (TESTS
 
 lab: $(VENV)/installed ## Play the attacks with every layer, each alone, and none (NAMES= for some)
 	@DJANGO_SETTINGS_MODULE=config.settings.development $(PY) -m lab run $(or $(NAMES),--all)
+
+lab-sweep: $(VENV)/installed ## Make each control a no-op in a copy of the source: the lab has to notice
+	@DJANGO_SETTINGS_MODULE=config.settings.development $(PY) -m lab sweep
 
 check: $(VENV)/installed ## Lint, types, import contract, system checks, migrations and schema drift
 	@$(LOCAL) exec --settings config.settings -- $(MAKE) checks

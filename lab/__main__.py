@@ -22,6 +22,7 @@ from deploy.local.postgres import ROOT, Postgres, is_root
 from deploy.local.processes import Child, Failure
 from deploy.local.valkey import Valkey
 from lab.scenario import HERE, Play, Scenario, plays, scenarios
+from lab.sweep import sweep
 from lab.world import World
 
 START_SECONDS = 60
@@ -50,8 +51,13 @@ def main() -> int:
     run_parser.add_argument("names", nargs="*", metavar="NAME")
     run_parser.add_argument("--all", action="store_true")
     run_parser.add_argument("--report", type=Path, help="write the results as JSON")
+    commands.add_parser(
+        "sweep", help="make each control a no-op in a copy of the source; each has to be noticed"
+    )
     arguments = parser.parse_args()
     known = scenarios(_installed())
+    if arguments.command == "sweep":
+        return 1 if sweep(known) else 0
     if arguments.command == "list":
         for scenario in known.values():
             print(f"{scenario.name:<28} {', '.join(scenario.layers):<34} {scenario.story}")

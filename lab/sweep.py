@@ -1,0 +1,156 @@
+"""The sweep: each control is made a no-op in a copy of the source, and some scenario has to turn red there.
+
+The lab's own patches show that an attack works without a layer; this shows that the lab would notice if a
+change to the product took the layer away.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.postgres import ROOT
+from lab.scenario import Scenario
+
+KEPT_OUT = shutil.ignore_patterns(".git", ".venv", ".run", "__pycache__", ".*_cache", "staticfiles")
+#: Root's server of the copy is outside it.
+CLEAN = """
+import shutil
+from deploy.local.postgres import state_directory
+shutil.rmtree(state_directory(), ignore_errors=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    file: str
+    old: str
+    new: str
+
+
+#: layer → the edits that make its control a no-op.
+NO_OPS: dict[str, tuple[Edit, ...]] = {
+    "scoping": (
+        Edit(
+            "security/policy.py",
+            "return queryset.filter(**{self.lookup: access.organisation_id})",
+            "return queryset",
+        ),
+    ),
+    "row_security": (
+        Edit("security/row_security.py", "ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY"),
+    ),
+    "related_scoping": (
+        Edit(
+            "resources/serializers.py",
+            "Vendor.objects.filter(organisation_id=access.organisation_id)",
+            "Vendor.objects.all()",
+        ),
+    ),
+    "roles": (
+        Edit(
+            "security/policy.py",
+            "tuple(way for way in scoped if self.access.role in way.roles)",
+            "tuple(scoped)",
+        ),
+    ),
+    "scopes": (
+        Edit(
+            "security/policy.py",
+            "[way for way in rule.allow if way.scope in self.access.scopes]",
+            "list(rule.allow)",
+        ),
+    ),
+    "unknown_fields": (
+        Edit(
+            "security/strict_input.py",
+            "for key in data if key not in declared",
+            "for key in data if not declared",
+        ),
+    ),
+    "explicit_fields": (
+        Edit(
+            "resources/serializers.py",
+            '"due_date", "internal_note")',
+            '"due_date", "internal_note", "status")',
+        ),
+        Edit(
+            "resources/serializers.py",
+            "    amount = StrictIntegerField(",
+            "    status = StrictChoiceField(choices=Invoice.Status.choices, required=False)\n"
+            "    amount = StrictIntegerField(",
+        ),
+    ),
+    "json_parser": (
+        Edit("security/json_parser.py", 'raise MalformedBody("A key occurs twice in one object.")', "pass"),
+    ),
+    "throttling": (
+        Edit(
+            "security/throttling.py",
+            "if charged[i] > interval * quota then refused = refused + 1 end",
+            "",
+        ),
+    ),
+    "client_ip": (Edit("security/client_ip.py", "if networks and _is_trusted(peer, networks):", "if True:"),),
+    "errors": (
+        Edit(
+            "security/errors.py",
+            'detail="Something went wrong. Give the instance to the operators: their log has the rest."',
+            'detail=__import__("traceback").format_exc()',
+        ),
+    ),
+    "transport": (Edit("security/transport.py", "request.get_host()  #", "pass  #"),),
+    "csrf": (Edit("config/settings/__init__.py", '    "django.middleware.csrf.CsrfViewMiddleware",\n', ""),),
+    "code_replay": (
+        Edit("accounts/oauth/validators.py", "if grant.consumed_at is not None:", "if False:"),
+        Edit("accounts/oauth/validators.py", "if not spent:", "if False:"),
+    ),
+}
+
+#: Layers whose code is not ours to edit, and whose it is.
+NOT_OURS = {"redirect_uris": "django-oauth-toolkit compares redirect URIs"}
+
+
+def sweep(known: dict[str, Scenario]) -> list[str]:
+    """Prints a line for each layer; the names of those whose loss no scenario noticed."""
+    unnoticed = []
+    used = {layer for scenario in known.values() for layer in scenario.layers}
+    with tempfile.TemporaryDirectory(prefix="portcullis-", dir="/tmp") as scratch:
+        copy = Path(scratch) / "source"
+        shutil.copytree(ROOT, copy, ignore=KEPT_OUT)
+        for layer in sorted(used - NOT_OURS.keys()):
+            names = [name for name, scenario in known.items() if layer in scenario.layers]
+            red = _loss_is_noticed(copy, NO_OPS[layer], names)
+            print(f"  {layer:<18} made a no-op: {'noticed' if red else 'NOT NOTICED'}", flush=True)
+            if not red:
+                unnoticed.append(layer)
+        subprocess.run([sys.executable, "-c", CLEAN], cwd=copy, check=False)
+    return unnoticed
+
+
+def _loss_is_noticed(copy: Path, edits: tuple[Edit, ...], names: list[str]) -> bool:
+    """Whether the lab, run in the edited copy, ends with 1: a play that is not as it must be."""
+    originals = {edit.file: (copy / edit.file).read_text() for edit in edits}
+    try:
+        for edit in edits:
+            text = (copy / edit.file).read_text()
+            if edit.old not in text:
+                raise ValueError(f"{edit.file} has changed: the sweep does not find {edit.old!r}")
+            (copy / edit.file).write_text(text.replace(edit.old, edit.new))
+        done = subprocess.run(
+            [sys.executable, "-m", "lab", "run", *names],
+            cwd=copy,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode not in {0, 1}:
+            raise ValueError(f"the lab could not be run without {edits[0].file}:\n{done.stderr[-2000:]}")
+        return done.returncode == 1
+    finally:
+        for file, text in originals.items():
+            (copy / file).write_text(text)
