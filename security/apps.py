@@ -4,6 +4,8 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from security.scopes import CONTACT_ROLE
+
 CONTROLS_WITH_CHECKS = (
     "client_ip",
     "database_roles",
@@ -21,7 +23,10 @@ class SecurityConfig(AppConfig):
     #: Scopes that this app contributes: name → the words shown on the consent page.
     scopes = {"audit:read": "Read the audit trail of the organisation"}
     #: Roles that this app contributes: name → what the role is for.
-    roles = {"auditor": "Reads everything, changes nothing"}
+    roles = {
+        "auditor": "Reads everything, changes nothing",
+        CONTACT_ROLE: "An outsider: sees what was shared with them, and nothing else",
+    }
 
     def ready(self) -> None:
         for control in CONTROLS_WITH_CHECKS:

@@ -22,6 +22,8 @@ from rest_framework.permissions import BasePermission
 
 #: The role of a token issued to a client acting for itself (client credentials grant).
 SERVICE_ROLE = "service"
+#: The role of an outsider, to whom single objects are shared (security.object_permissions).
+CONTACT_ROLE = "contact"
 
 
 def all_scopes() -> dict[str, str]:
