@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from accounts.oauth.views import ResourceMetadataView, ServerMetadataView
+from accounts.oauth.metadata import ResourceMetadataView, ServerMetadataView
 from accounts.views import AccountViewSet, SignInView, SignOutView
 from config.documentation import document, documentation, oauth2_redirect
 from security import errors

@@ -29,7 +29,7 @@ START_SECONDS = 60
 GREEN, RED, PLAIN = "\033[32m", "\033[31m", "\033[0m"
 #: Small, so that a scenario need not make a thousand requests; of the address, for the lab has only one.
 LIMITS = {"THROTTLE_SIGN_IN_ADDRESS": "20/60", "THROTTLE_ADDRESS": "100000/60", "THROTTLE_WRITE": "100000/60"}
-LIMITS |= {"THROTTLE_TOKEN": "100000/60"}
+LIMITS |= dict.fromkeys(("THROTTLE_TOKEN", "THROTTLE_TOKEN_PRINCIPAL", "THROTTLE_AUTHORIZE"), "100000/60")
 
 
 @dataclass(frozen=True, slots=True)

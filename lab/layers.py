@@ -146,7 +146,7 @@ def throttling() -> None:
     """Nothing is counted."""
     from security import throttling as module
 
-    def check(limits: Any, *, fail_closed: bool) -> Any:
+    def check(limits: Any, *, fail_closed: bool, once: Any = ()) -> Any:
         used("throttling")
         return module.Decision(allowed=True, states=tuple(module.State(limit.rate, 0) for limit in limits))
 
@@ -157,6 +157,7 @@ def throttling() -> None:
 def client_ip() -> None:
     """The leftmost X-Forwarded-For is believed, whoever sends it."""
     from accounts import views
+    from accounts.oauth import endpoints
     from accounts.oauth import views as oauth_views
     from security import audit, logging, policy
     from security import client_ip as module
@@ -167,7 +168,7 @@ def client_ip() -> None:
         return forwarded or original(request)
 
     original = module.client_address
-    for user in (module, views, oauth_views, audit, logging, policy):
+    for user in (module, views, oauth_views, endpoints, audit, logging, policy):
         user.client_address = leftmost  # type: ignore[attr-defined]  # each has imported it
 
 

@@ -1,5 +1,6 @@
 """Vendors and invoices over HTTP. Who may do what is the ``rules`` table of each view."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -14,6 +15,7 @@ from security.errors import Duplicate
 from security.pagination import PageQuery
 from security.policy import Allow, NoBody, PolicyViewSet, Rule, TenantObjects
 from security.scopes import SERVICE_ROLE
+from security.step_up import StepUp
 
 CLERK = frozenset({"clerk"})
 APPROVER = frozenset({"approver"})
@@ -149,6 +151,7 @@ class InvoiceViewSet(PolicyViewSet):
             throttle="write",
             request=NoBody,
             response=InvoiceReader,
+            step_up=StepUp(max_age=timedelta(minutes=5)),
         ),
     }
 

@@ -29,6 +29,8 @@ from security.throttling import Decision
 
 CONTENT_TYPE = "application/problem+json"
 REALM = "api"
+#: What proofs of possession and client assertions may be signed with: RFC 9449, FAPI 2.0 section 5.4.
+SIGNATURE_ALGORITHMS = ("ES256", "PS256", "EdDSA")
 #: Registered with IANA by the RateLimit fields draft.
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})
@@ -54,6 +56,10 @@ class Problem(exceptions.APIException):
 
     def headers(self) -> dict[str, str]:
         """Headers of the answer."""
+        return {}
+
+    def challenge(self) -> dict[str, str]:
+        """Parameters of the WWW-Authenticate challenge, which is of the scheme that the caller used."""
         return {}
 
 
@@ -82,9 +88,28 @@ class InsufficientScope(Problem):
         super().__init__()
         self.scopes = scopes
 
-    def headers(self) -> dict[str, str]:
-        scope = " ".join(self.scopes)
-        return {"WWW-Authenticate": f'Bearer realm="{REALM}", error="insufficient_scope", scope="{scope}"'}
+    def challenge(self) -> dict[str, str]:
+        return {"error": "insufficient_scope", "scope": " ".join(self.scopes)}
+
+
+class InsufficientAuthentication(Problem):
+    """The person's authentication is too old, or too weak, for this operation. RFC 9470 section 3."""
+
+    status_code = HTTPStatus.UNAUTHORIZED
+    slug = "insufficient-user-authentication"
+    title = "Insufficient user authentication"
+    default_detail = "This operation needs a more recent or a stronger authentication of the person."
+    meaning = (
+        "Send the person through the authorization endpoint again, with the max_age and acr_values that "
+        "WWW-Authenticate names, and call with the new token."
+    )
+
+    def __init__(self, parameters: dict[str, str]) -> None:
+        super().__init__()
+        self.parameters = parameters
+
+    def challenge(self) -> dict[str, str]:
+        return {"error": "insufficient_user_authentication", **self.parameters}
 
 
 class RoleNotPermitted(Problem):
@@ -172,11 +197,37 @@ class InvalidCredentials(Problem):
 
     slug = "invalid-credentials"
     title = "Invalid credentials"
-    default_detail = "Send exactly one Authorization header: Bearer and the access token."
-    meaning = "The Authorization header is malformed, or a token was sent in more than one way."
+    default_detail = "Send exactly one Authorization header: Bearer or DPoP, and the access token."
+    meaning = "The Authorization header is malformed, or a token or its proof was sent in more than one way."
 
-    def headers(self) -> dict[str, str]:
-        return {"WWW-Authenticate": f'Bearer realm="{REALM}", error="invalid_request"'}
+    def challenge(self) -> dict[str, str]:
+        return {"error": "invalid_request"}
+
+
+class InvalidProof(Problem):
+    """The DPoP proof does not fit the request, the token or its key, or was used. RFC 9449 section 7.1."""
+
+    status_code = HTTPStatus.UNAUTHORIZED
+    slug = "invalid-dpop-proof"
+    title = "Invalid DPoP proof"
+    default_detail = "The DPoP proof does not fit this request, the token or its key, or was used before."
+    meaning = "Make a new proof for every request, with the key that the token is bound to."
+
+    def challenge(self) -> dict[str, str]:
+        return {"error": "invalid_dpop_proof"}
+
+
+class UseNonce(Problem):
+    """The proof has no nonce of the server's, or an old one. RFC 9449 section 9."""
+
+    status_code = HTTPStatus.UNAUTHORIZED
+    slug = "use-dpop-nonce"
+    title = "Use the DPoP nonce"
+    default_detail = "Make a new DPoP proof with the nonce of the DPoP-Nonce header."
+    meaning = "Each answer brings a fresh nonce in DPoP-Nonce. Put the latest into the next proof."
+
+    def challenge(self) -> dict[str, str]:
+        return {"error": "use_dpop_nonce"}
 
 
 def problem_response(
@@ -249,6 +300,9 @@ def render(request: HttpRequest, exc: exceptions.APIException) -> HttpResponse:
             headers=exc.headers(),
         )
     if isinstance(exc, Problem):
+        headers = exc.headers()
+        if parameters := exc.challenge():
+            headers["WWW-Authenticate"] = _challenge(_scheme(request), **parameters)
         return problem_response(
             request,
             exc.status_code,
@@ -256,14 +310,27 @@ def render(request: HttpRequest, exc: exceptions.APIException) -> HttpResponse:
             slug=exc.slug,
             title=exc.title,
             extra=exc.extra(),
-            headers=exc.headers(),
+            headers=headers,
         )
-    headers: dict[str, str] = {}
+    headers = {}
     if isinstance(exc, InvalidToken):
-        headers["WWW-Authenticate"] = f'Bearer realm="{REALM}", error="invalid_token"'
+        headers["WWW-Authenticate"] = _challenge(_scheme(request), error="invalid_token")
     elif isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
-        headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"'
+        headers["WWW-Authenticate"] = f"{_challenge('Bearer')}, {_challenge('DPoP')}"
     return problem_response(request, exc.status_code, detail=_detail(exc), headers=headers)
+
+
+def _scheme(request: HttpRequest) -> str:
+    """The caller's: whoever sent a DPoP token is told in DPoP's terms what was wrong with it."""
+    return "DPoP" if request.META.get("HTTP_AUTHORIZATION", "")[:5].lower() == "dpop " else "Bearer"
+
+
+def _challenge(scheme: str, **parameters: str) -> str:
+    """One challenge, RFC 9110 section 11.6.1. The values are this service's own."""
+    named = {"realm": REALM, **parameters}
+    if scheme == "DPoP":
+        named["algs"] = " ".join(SIGNATURE_ALGORITHMS)
+    return f"{scheme} " + ", ".join(f'{name}="{value}"' for name, value in named.items())
 
 
 def _detail(exc: exceptions.APIException) -> str:

@@ -8,9 +8,9 @@ document. A route without one, or with an incomplete one, is a system-check erro
 endpoints, health) are opted out one by one with ``exempt_from_policy`` and a reason.
 
 Order of a request: authenticate (one statement, which also sets the tenant) → limits (one Valkey command;
-the address alone where no caller is known, and for a 405) → scope and role → strict query → the handler,
-which sees only rows that the object rule admits. An object that the caller cannot see is 404 before a missing
-scope or role is 403.
+the address alone where no caller is known, and for a 405) → scope and role → step-up → strict query → the
+handler, which sees only rows that the object rule admits. An object that the caller cannot see is 404
+before a missing scope or role is 403.
 
 OWASP API1:2023, API5:2023. ASVS 8.1.1, 8.2.1, 8.2.2, 8.3.1.
 """
@@ -32,10 +32,18 @@ from rest_framework.viewsets import ViewSetMixin
 
 from security import throttling
 from security.client_ip import client_address, throttle_key
-from security.errors import InsufficientScope, RoleNotPermitted, StateConflict, TooManyRequests
+from security.errors import (
+    DependencyUnavailable,
+    InsufficientScope,
+    InvalidProof,
+    RoleNotPermitted,
+    StateConflict,
+    TooManyRequests,
+)
 from security.identifiers import parse_public_id
 from security.pagination import PageQuery, paginate
 from security.scopes import SERVICE_ROLE, Access, all_roles, all_scopes
+from security.step_up import StepUp
 from security.strict_input import QuerySerializer, StrictModelSerializer, StrictSerializer, parse_query
 
 WRITING_METHODS = frozenset({"post", "put", "patch"})
@@ -113,6 +121,7 @@ class Rule:
     request: type[StrictSerializer | StrictModelSerializer[Any]] | None = None
     query: type[QuerySerializer] | None = None
     status: int = status.HTTP_200_OK
+    step_up: StepUp | None = None
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -159,13 +168,15 @@ class PolicyViewSet(ViewSetMixin, APIView):
             self._limit(request, [address])
             raise
         principal = throttling.Limit(throttling.get_rate(self.rule.throttle), self.access.throttle_key)
-        self._limit(request, [address, principal])
+        self._limit(request, [address, principal], once=self.access.once)
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         try:
             self.ways = self._permitted_ways(self.rule)
         except (InsufficientScope, RoleNotPermitted):
             self._hide_what_cannot_be_seen()
             raise
+        if self.rule.step_up is not None:
+            self.rule.step_up.check(self.access)
         self.query = parse_query(self.rule.query or QuerySerializer, request.query_params)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -176,11 +187,18 @@ class PolicyViewSet(ViewSetMixin, APIView):
                 response.headers[name] = value
         return response
 
-    def _limit(self, request: Request, limits: Sequence[throttling.Limit]) -> None:
-        decision = throttling.check(limits, fail_closed=False)
+    def _limit(
+        self, request: Request, limits: Sequence[throttling.Limit], once: Sequence[throttling.Once] = ()
+    ) -> None:
+        try:
+            decision = throttling.check(limits, fail_closed=False, once=once)
+        except throttling.LimiterUnavailable as outage:
+            raise DependencyUnavailable(retry_after=outage.retry_after) from None
         request.throttle_decision = decision  # type: ignore[attr-defined]  # read by finalize_response
         if not decision.allowed:
             raise TooManyRequests(decision)
+        if decision.replayed:
+            raise InvalidProof
 
     def _permitted_ways(self, rule: Rule) -> tuple[Allow, ...]:
         scoped = [way for way in rule.allow if way.scope in self.access.scopes]

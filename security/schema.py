@@ -20,6 +20,7 @@ from security.pagination import MAX_LIMIT, PageQuery
 from security.policy import NoBody, PolicyViewSet, Rule
 from security.scopes import all_scopes
 from security.serializers import ReadSerializer
+from security.step_up import StepUp
 from security.strict_input import QuerySerializer, StrictSerializer
 
 PROBLEM = "Problem"
@@ -50,7 +51,8 @@ def security_scheme() -> dict[str, Any]:
     return {
         "type": "oauth2",
         "description": "OAuth 2.0 (RFC 6749, RFC 9700). Access tokens are opaque, live for five minutes "
-        "and act for one organisation. PKCE with S256 is required.",
+        "and act for one organisation. PKCE with S256 is required. Tokens asked for with a DPoP proof "
+        "(RFC 9449) are bound to its key, and are sent with the scheme DPoP.",
         "flows": {
             "authorizationCode": {
                 "authorizationUrl": "/oauth/authorize",
@@ -144,12 +146,19 @@ class PolicySchema(AutoSchema):
                     "application/problem+json": {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}
                 },
             }
+        if self.rule.step_up is not None:
+            operation["responses"]["401"]["description"] += f" {_in_words(self.rule.step_up)}"
         for code, response in operation["responses"].items():
             response["headers"] = dict(HEADERS)
             if code in {"429", "503"}:
                 response["headers"]["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
         operation["responses"] = dict(sorted(operation["responses"].items()))
         return operation
+
+
+def _in_words(step_up: StepUp) -> str:
+    asked = " and ".join(f"{name}={value}" for name, value in step_up.parameters.items())
+    return f"Or the person has to authenticate anew: insufficient_user_authentication, {asked} (RFC 9470)."
 
 
 HEADERS = {

@@ -14,11 +14,14 @@ OWASP API5:2023. ASVS 8.2.1, 10.3.2. RFC 6749 section 3.3.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.apps import apps
 from rest_framework.permissions import BasePermission
+
+from security.throttling import Once
 
 #: The role of a token issued to a client acting for itself (client credentials grant).
 SERVICE_ROLE = "service"
@@ -59,6 +62,11 @@ class Access:
     currency: str
     role: str
     scopes: frozenset[str]
+    #: How and when the person authenticated (security.step_up); nobody did behind a service client's token.
+    acr: str = ""
+    auth_time: datetime | None = None
+    #: What this request may use only once: the proof of a sender-constrained token.
+    once: tuple[Once, ...] = ()
 
     @property
     def throttle_key(self) -> str:

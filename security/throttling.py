@@ -7,6 +7,9 @@ Valkey judges all limits of a request at once, on Valkey's clock: all have room 
 is. Without Valkey, a caller that guesses (sign-in) is refused with 503; the rest falls back to a bucket in
 the process that goes on from the last state seen, never to unlimited.
 
+The same script marks what may be used once (the ``jti`` of a DPoP proof or of a client's assertion), so
+that it costs no further round trip. It is never decided without Valkey: LimiterUnavailable.
+
 The answer's fields: ``r`` is the number of requests that could be made at once, ``t`` the seconds (rounded
 up) until the bucket is full again; Retry-After is the seconds (rounded up) until one request fits.
 
@@ -38,12 +41,16 @@ MAX_LOCAL_KEYS = 20_000
 RATE = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,5})")
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
-# Returns how many limits have no room, then for each its debt: the microseconds until its bucket is full.
+# KEYS are the buckets, each with two ARGV (interval, quota), then what is used once, each with one
+# (milliseconds). Returns how many limits have no room, how many things were used before, then for each
+# limit its debt: the microseconds until its bucket is full. A request that is refused has used nothing.
 GCRA = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local debts, charged, refused = {}, {}, 0
-for i, key in ipairs(KEYS) do
+local debts, charged, refused, replayed = {}, {}, 0, 0
+local limits = #ARGV - #KEYS
+for i = 1, limits do
+  local key = KEYS[i]
   local interval, quota = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
   local full_at = tonumber(redis.call('GET', key) or now)
   debts[i] = math.min(math.max(full_at - now, 0), interval * quota)
@@ -51,12 +58,15 @@ for i, key in ipairs(KEYS) do
   if charged[i] > interval * quota then refused = refused + 1 end
 end
 if refused == 0 then
-  for i, key in ipairs(KEYS) do
-    redis.call('SET', key, string.format('%.0f', now + charged[i]), 'PX', math.ceil(charged[i] / 1000))
+  for i = 1, limits do
+    redis.call('SET', KEYS[i], string.format('%.0f', now + charged[i]), 'PX', math.ceil(charged[i] / 1000))
+  end
+  for i = limits + 1, #KEYS do
+    if not redis.call('SET', KEYS[i], '', 'PX', ARGV[limits + i], 'NX') then replayed = replayed + 1 end
   end
   debts = charged
 end
-return {refused, unpack(debts)}
+return {refused, replayed, unpack(debts)}
 """
 
 logger = logging.getLogger(__name__)
@@ -106,6 +116,18 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """What ``key`` names may be used once within ``window`` seconds."""
+
+    key: str
+    window: int
+
+    @property
+    def storage_key(self) -> str:
+        return f"throttle:once:{hashlib.sha256(self.key.encode()).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """One bucket after the decision: ``debt`` microseconds until it is full."""
 
@@ -134,6 +156,7 @@ class Decision:
     allowed: bool
     states: tuple[State, ...]
     degraded: bool = False
+    replayed: bool = False
 
     @property
     def violated(self) -> tuple[str, ...]:
@@ -219,34 +242,38 @@ class Limiter:
         self._local = LocalBuckets()
         self._closed_until = 0.0
 
-    def check(self, limits: Sequence[Limit], *, fail_closed: bool) -> Decision:
+    def check(self, limits: Sequence[Limit], *, fail_closed: bool, once: Sequence[Once] = ()) -> Decision:
         keys = [limit.storage_key for limit in limits]
         seconds = type(self).clock()
         now = int(seconds * MICROSECONDS)
-        answer = self._ask(keys, limits) if seconds >= self._closed_until else None
+        answer = self._ask(keys, limits, once) if seconds >= self._closed_until else None
         if answer is not None:
             states = tuple(
-                State(limit.rate, int(debt)) for limit, debt in zip(limits, answer[1:], strict=True)
+                State(limit.rate, int(debt)) for limit, debt in zip(limits, answer[2:], strict=True)
             )
             self._local.remember(keys, states, now)
-            return Decision(answer[0] == 0, states)
-        if fail_closed:
+            return Decision(answer[0] == 0, states, replayed=answer[1] != 0)
+        if fail_closed or once:
             raise LimiterUnavailable(retry_after=max(1, round(BREAKER_SECONDS)))
         return self._local.check(limits, keys, now)
 
-    def _ask(self, keys: list[str], limits: Sequence[Limit]) -> list[int] | None:
+    def _ask(self, keys: list[str], limits: Sequence[Limit], once: Sequence[Once]) -> list[int] | None:
         numbers = [number for limit in limits for number in (limit.rate.interval, limit.rate.quota)]
+        numbers += [use.window * 1000 for use in once]
         try:
-            return cast(list[int], self._script(keys=keys, args=numbers))
+            return cast(list[int], self._script(keys=keys + [use.storage_key for use in once], args=numbers))
         except redis.RedisError as error:
             self._closed_until = type(self).clock() + BREAKER_SECONDS
             logger.error("rate limiter out of reach", extra={"error": type(error).__name__})
             return None
 
 
-def check(limits: Sequence[Limit], *, fail_closed: bool) -> Decision:
-    """Judge and charge ``limits``, all or none. Raises LimiterUnavailable if ``fail_closed``."""
-    return _limiter(settings.VALKEY_URL).check(limits, fail_closed=fail_closed)
+def check(limits: Sequence[Limit], *, fail_closed: bool, once: Sequence[Once] = ()) -> Decision:
+    """Judge and charge ``limits``, all or none, and mark ``once``, whose replay the decision tells.
+
+    Without Valkey it raises LimiterUnavailable if ``fail_closed``, or if anything may be used only once.
+    """
+    return _limiter(settings.VALKEY_URL).check(limits, fail_closed=fail_closed, once=once)
 
 
 def get_rate(name: str) -> Rate:

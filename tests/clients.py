@@ -15,6 +15,8 @@ from tests.factories import CALLBACK, PASSWORD
 from tests.visibility import row_security_in_force
 
 PROBLEM = "application/problem+json"
+#: What somebody without credentials is told.
+CHALLENGES = 'Bearer realm="api", DPoP realm="api", algs="ES256 PS256 EdDSA"'
 
 
 class Api(Client):
@@ -101,16 +103,24 @@ class Flow:
 
     @property
     def path(self) -> str:
-        return f"/oauth/authorize?{urlencode(self.query)}"
+        return f"/oauth/authorize?{urlencode(self.query, doseq=True)}"
 
     def decide(self, decision: str = "allow", **fields: Any) -> Any:
         """Consent; the redirect."""
         return self.page.post(self.path, {**self.page.form(self.path), "decision": decision, **fields})
 
+    def push(self, headers: dict[str, str] | None = None, **changes: Any) -> Any:
+        """Send the request ahead; if it is taken, this flow goes on with its name."""
+        form = {name: value for name, value in {**self.query, **changes}.items() if value is not None}
+        response = post_form("/oauth/par", form, **(headers or {}))
+        if response.status_code == 201:
+            self.query = {"client_id": self.client.client_id, "request_uri": response.json()["request_uri"]}
+        return response
+
     def code(self) -> str:
         return answer(self.decide())["code"]
 
-    def exchange(self, code: str, **changes: Any) -> Any:
+    def exchange(self, code: str, headers: dict[str, str] | None = None, **changes: Any) -> Any:
         """The token endpoint's answer."""
         form = {
             "grant_type": "authorization_code",
@@ -120,12 +130,13 @@ class Flow:
             "code_verifier": self.verifier,
             **changes,
         }
-        return post_form("/oauth/token", {name: value for name, value in form.items() if value is not None})
+        form = {name: value for name, value in form.items() if value is not None}
+        return post_form("/oauth/token", form, **(headers or {}))
 
 
 def post_form(path: str, form: Any, **headers: Any) -> Any:
     """A client's POST to an OAuth endpoint."""
-    body = form if isinstance(form, str) else urlencode(form)
+    body = form if isinstance(form, str) else urlencode(form, doseq=True)
     with row_security_in_force():
         return Client(raise_request_exception=False).generic(
             "POST", path, body, content_type="application/x-www-form-urlencoded", secure=True, **headers

@@ -1,12 +1,14 @@
-"""Bearer authentication of the API: the header only, one statement, which also sets the tenant.
+"""Authentication of the API: the header only, one statement, which also sets the tenant.
 
 The library's own class reads ``request.POST``, so it parses bodies before the caller is known and accepts
 tokens from them; and it costs a query for each relation. Here the Authorization header is the only place,
 and one SELECT finds the token by digest, joins the client, the person and their membership, and sets
 ``app.organisation`` and ``app.user`` for the rest of the transaction in its own select list. No row, no
-tenant: an expired token, an inactive person and a former member all look like an unknown token.
+tenant: an expired token, a token for another resource, an inactive person and a former member all look like
+an unknown token. So does a token that is bound to a key and comes as Bearer, or one that is not and comes
+as DPoP (accounts.oauth.dpop).
 
-RFC 6750. OWASP API2:2023. ASVS 6.3.4, 10.3.1, 10.3.2, 14.2.1.
+RFC 6750, RFC 8707, RFC 9449. OWASP API2:2023. ASVS 6.3.4, 10.3.1, 10.3.2, 10.3.5, 14.2.1.
 """
 
 import re
@@ -14,26 +16,30 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.models import User
+from accounts.oauth.dpop import InvalidDPoPProof, NonceRequired, Proof, is_scheme
 from accounts.oauth.validators import digest
-from security.errors import REALM, InvalidCredentials, InvalidToken
+from security.errors import REALM, InvalidCredentials, InvalidProof, InvalidToken, UseNonce
 from security.scopes import SERVICE_ROLE, Access
+from security.throttling import Once
 
 #: RFC 6750 b64token, within what this server issues.
-CREDENTIALS = re.compile(r"Bearer ([A-Za-z0-9\-._~+/]{1,512}=*)", re.IGNORECASE)
+CREDENTIALS = re.compile(r"(?:Bearer|DPoP) ([A-Za-z0-9\-._~+/]{1,512}=*)", re.IGNORECASE)
 
-# Raw SQL, because the planner's work and the ORM's are paid on every request; the two values are bound.
+# Raw SQL, because the planner's work and the ORM's are paid on every request; the three values are bound.
 STATEMENT = """
 SELECT token.id, token.scope, token.user_id,
        client.id, client.client_id,
        person.id, person.public_id,
        organisation.id, organisation.public_id, organisation.currency,
        membership.role,
+       token.cnf_jkt, token.acr, token.auth_time,
        set_config('app.organisation', organisation.id::text, true),
        set_config('app.user', person.id::text, true)
   FROM oauth_accesstoken token
@@ -42,17 +48,17 @@ SELECT token.id, token.scope, token.user_id,
   JOIN accounts_organisation organisation ON organisation.id = token.organisation_id
   JOIN accounts_membership membership
     ON membership.user_id = person.id AND membership.organisation_id = organisation.id
- WHERE token.token_checksum = %s AND token.expires > %s AND person.is_active
+ WHERE token.token_checksum = %s AND token.expires > %s AND token.resource ? %s AND person.is_active
 """
 
 
 class BearerAuthentication(BaseAuthentication):
-    """Gives ``request.user`` (a User without further query) and ``request.auth`` (an Access)."""
+    """Bearer and DPoP. ``request.user`` is a User without further query, ``request.auth`` an Access."""
 
     clock: ClassVar[Callable[[], datetime]] = timezone.now
 
     def authenticate(self, request: Request) -> tuple[User, Access] | None:
-        """None without credentials. Raises InvalidToken (401) or InvalidCredentials (400)."""
+        """None without credentials. Raises InvalidToken, InvalidProof, UseNonce; InvalidCredentials (400)."""
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not header:
             return None
@@ -60,9 +66,9 @@ class BearerAuthentication(BaseAuthentication):
         if match is None or "access_token" in request.query_params:
             raise InvalidCredentials
         with connection.cursor() as cursor:
-            cursor.execute(STATEMENT, [digest(match[1]), type(self).clock()])
+            cursor.execute(STATEMENT, [digest(match[1]), type(self).clock(), settings.PUBLIC_URL])
             row = cursor.fetchone()
-        if row is None:
+        if row is None or bool(row[11]) != is_scheme(header):
             raise InvalidToken
         access = Access(
             token_id=row[0],
@@ -75,6 +81,9 @@ class BearerAuthentication(BaseAuthentication):
             organisation_id=row[7],
             organisation_public_id=row[8],
             currency=row[9],
+            acr=row[12],
+            auth_time=row[13],
+            once=_use_of_proof(request, match[1], row[11]),
         )
         # For what runs outside DRF: the access log and the audit of refusals.
         request._request.access = access  # type: ignore[attr-defined]  # read by audit and log
@@ -82,3 +91,18 @@ class BearerAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return f'Bearer realm="{REALM}"'
+
+
+def _use_of_proof(request: Request, token: str, jkt: str) -> tuple[Once, ...]:
+    """What the request's proof uses up, where the token is bound to a key. The limiter judges the replay."""
+    if not jkt:
+        return ()
+    try:
+        proof = Proof.of(request._request, access_token=token)
+    except InvalidDPoPProof:
+        raise InvalidProof from None
+    except NonceRequired:
+        raise UseNonce from None
+    if not proof.is_by(jkt):
+        raise InvalidProof
+    return (proof.once,)

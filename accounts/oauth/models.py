@@ -8,7 +8,9 @@ swapped models cannot gain them cheaply later.
 
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from oauth2_provider.models import (
     AbstractAccessToken,
@@ -18,11 +20,17 @@ from oauth2_provider.models import (
     AbstractRefreshToken,
     ApplicationManager,
     ClientSecretField,
+    ResourceJSONField,
 )
+
+from accounts.oauth.signatures import KEYS, InvalidSignature, public_key
 
 #: Values of token_endpoint_auth_method (RFC 7591 section 2).
 NONE = "none"
 CLIENT_SECRET = "client_secret_basic"  # noqa: S105  a method's name
+PRIVATE_KEY_JWT = "private_key_jwt"
+BASELINE = "baseline"
+FAPI2 = "fapi2"
 
 
 class Authentication(models.Model):
@@ -46,6 +54,28 @@ class Confirmation(models.Model):
         abstract = True
 
 
+def own_resource() -> list[str]:
+    """The audience of a token for this API."""
+    return [settings.PUBLIC_URL]
+
+
+def validate_public_jwks(value: Any) -> None:
+    """A JSON Web Key Set of public keys that can verify this service's algorithms."""
+    keys = value.get("keys") if isinstance(value, dict) else None
+    if not isinstance(keys, list) or not keys or not all(_is_usable(key) for key in keys):
+        raise ValidationError("Give a JWK Set of public P-256, RSA or Ed25519 keys.", code="invalid_jwks")
+
+
+def _is_usable(key: Any) -> bool:
+    for alg in KEYS:
+        try:
+            public_key(key, alg)
+        except InvalidSignature:
+            continue
+        return True
+    return False
+
+
 class SecretField(ClientSecretField):
     """Leaves a blank secret blank. The library hashes it, so that no constraint could see it any more."""
 
@@ -65,9 +95,9 @@ class Application(AbstractApplication):
     AUTH_METHODS = (
         (NONE, NONE),
         (CLIENT_SECRET, CLIENT_SECRET),
-        ("private_key_jwt", "private_key_jwt"),
+        (PRIVATE_KEY_JWT, PRIVATE_KEY_JWT),
     )
-    PROFILES = (("baseline", "RFC 9700"), ("fapi2", "FAPI 2.0 Security Profile"))
+    PROFILES = ((BASELINE, "RFC 9700"), (FAPI2, "FAPI 2.0 Security Profile"))
 
     client_secret = SecretField(max_length=255, blank=True, default="")
     organisation = models.ForeignKey(
@@ -76,10 +106,21 @@ class Application(AbstractApplication):
     scopes = ArrayField(
         models.CharField(max_length=64), default=list, help_text="The scopes that this client may ask for."
     )
-    audiences = ArrayField(models.URLField(), default=list, blank=True)
-    profile = models.CharField(max_length=16, choices=PROFILES, default="baseline")
+    audiences = ArrayField(
+        models.URLField(),
+        default=list,
+        blank=True,
+        help_text="The resources (RFC 8707) that this client may get tokens for; none is this API alone.",
+    )
+    serves_audiences = ArrayField(
+        models.URLField(),
+        default=list,
+        blank=True,
+        help_text="The resources that this client is: it may introspect tokens for them (RFC 7662).",
+    )
+    profile = models.CharField(max_length=16, choices=PROFILES, default=BASELINE)
     token_endpoint_auth_method = models.CharField(max_length=32, choices=AUTH_METHODS, default=CLIENT_SECRET)
-    client_jwks = models.JSONField(null=True, blank=True)
+    client_jwks = models.JSONField(null=True, blank=True, validators=[validate_public_jwks])
     client_jwks_uri = models.URLField(blank=True, default="")
     require_pushed_authorization_requests = models.BooleanField(default=False)
 
@@ -115,7 +156,30 @@ class Application(AbstractApplication):
             models.CheckConstraint(
                 condition=models.Q(hash_client_secret=True), name="application_secret_is_hashed"
             ),
+            # Who signs has a key known here, in one place, and no secret besides.
+            models.CheckConstraint(
+                condition=~models.Q(token_endpoint_auth_method=PRIVATE_KEY_JWT)
+                | models.Q(
+                    models.Q(client_jwks__isnull=False, client_jwks_uri="")
+                    | models.Q(models.Q(client_jwks__isnull=True) & ~models.Q(client_jwks_uri="")),
+                    client_secret="",
+                ),
+                name="application_key_is_known",
+            ),
+            # What the profile is for cannot be switched off one by one. The proof of possession is asked for
+            # where tokens are issued, for it is of a request and not of a row.
+            models.CheckConstraint(
+                condition=~models.Q(profile=FAPI2)
+                | models.Q(
+                    token_endpoint_auth_method=PRIVATE_KEY_JWT, require_pushed_authorization_requests=True
+                ),
+                name="application_fapi2_is_whole",
+            ),
         ]
+
+    @property
+    def permitted_audiences(self) -> list[str]:
+        return self.audiences or own_resource()
 
     def natural_key(self) -> tuple[str]:
         return (self.client_id,)
@@ -136,15 +200,33 @@ class Grant(Authentication, AbstractGrant):
         return f"grant {self.pk}"
 
 
-class AccessToken(Authentication, Confirmation, AbstractAccessToken):
-    """An opaque access token, by digest, for one organisation."""
+class PushedRequest(models.Model):
+    """An authorization request that its client has sent ahead (RFC 9126). ``reference`` is a digest.
 
+    From its first use on it belongs to one browser's session; the decision deletes it.
+    """
+
+    reference = models.CharField(max_length=64, unique=True)
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="+")
+    parameters = models.TextField(help_text="application/x-www-form-urlencoded")
+    expires = models.DateTimeField(db_index=True)
+    presented = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return f"pushed request {self.pk}"
+
+
+class AccessToken(Authentication, Confirmation, AbstractAccessToken):
+    """An opaque access token, by digest, for one organisation. ``resource`` is its audience, never empty."""
+
+    resource = ResourceJSONField(default=own_resource)
     organisation = models.ForeignKey("accounts.Organisation", on_delete=models.CASCADE, related_name="+")
 
     class Meta(AbstractAccessToken.Meta):
         swappable = "OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL"
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.CheckConstraint(condition=models.Q(token=""), name="access_token_is_a_digest")
+            models.CheckConstraint(condition=models.Q(token=""), name="access_token_is_a_digest"),
+            models.CheckConstraint(condition=~models.Q(resource=[]), name="access_token_has_an_audience"),
         ]
 
     def __str__(self) -> str:

@@ -2,6 +2,8 @@
 
 from django.urls import path
 
+from accounts.oauth.introspection import IntrospectTokenView
+from accounts.oauth.pushed_requests import PushedRequestView
 from accounts.oauth.views import AuthorizeView, RevokeTokenView, TokenView
 from security.policy import exempt_from_policy
 
@@ -18,8 +20,18 @@ urlpatterns = [
         name="token",
     ),
     path(
+        "par",
+        exempt_from_policy(PushedRequestView.as_view(), reason="RFC 9126: authenticates clients"),
+        name="par",
+    ),
+    path(
         "revoke",
         exempt_from_policy(RevokeTokenView.as_view(), reason="RFC 7009: authenticates clients"),
         name="revoke-token",
+    ),
+    path(
+        "introspect",
+        exempt_from_policy(IntrospectTokenView.as_view(), reason="RFC 7662: authenticates clients"),
+        name="introspect",
     ),
 ]

@@ -3,15 +3,19 @@
 What differs from the library, each for the reason beside it: codes are stored as digests and locked before
 they are judged; a spent code ends the tokens that came from it; the organisation, the authentication and
 the family's end travel from code to tokens and from refresh token to refresh token; users who are inactive
-or no longer members get nothing; a client authenticates in one way at a time.
+or no longer members get nothing; a client authenticates in one way at a time, by signature if it is
+registered so; tokens are bound to the key of the request's proof, and have an audience that the client may
+ask for.
 
-RFC 6749, RFC 7636, RFC 9700 sections 2.1.1, 2.2.2, 4.14.2. ASVS 10.4.2, 10.4.3, 10.4.5, 10.4.6.
+RFC 6749, RFC 7636, RFC 8707, RFC 9449 sections 5, 10, RFC 9700 sections 2.1.1, 2.2.2, 4.14.2. ASVS 10.4.2,
+10.4.3, 10.4.5, 10.4.6.
 """
 
 import hashlib
 import re
 import uuid
 from datetime import datetime, timedelta
+from hmac import compare_digest
 from typing import Any
 
 from django.conf import settings
@@ -21,7 +25,10 @@ from oauth2_provider.settings import oauth2_settings
 from oauthlib.oauth2.rfc6749 import errors
 
 from accounts.models import Membership
-from accounts.oauth.models import CLIENT_SECRET, AccessToken, Application, Grant, RefreshToken
+from accounts.oauth.backends import JKT
+from accounts.oauth.client_assertions import ClientAssertion, InvalidAssertion
+from accounts.oauth.models import CLIENT_SECRET, FAPI2, AccessToken, Application, Grant, RefreshToken
+from security import throttling
 
 #: RFC 7636: a verifier has 43 to 128 unreserved characters; an S256 challenge has exactly 43 of base64url.
 VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
@@ -36,18 +43,50 @@ def digest(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
 
 
+class TooManyTokens(Exception):  # noqa: N818  a state of the request
+    """A client and person have used up their limit. Carries the decision."""
+
+    def __init__(self, decision: throttling.Decision) -> None:
+        super().__init__("too many tokens")
+        self.decision = decision
+
+
 class OAuthValidator(OAuth2Validator):
     """OAUTH2_VALIDATOR_CLASS."""
 
     # --- clients ---
 
+    def client_authentication_required(self, request: Any, *args: Any, **kwargs: Any) -> bool:
+        """Also whoever sends an assertion: it is never ignored."""
+        return _has_assertion(request) or bool(
+            super().client_authentication_required(request, *args, **kwargs)
+        )
+
     def authenticate_client(self, request: Any, *args: Any, **kwargs: Any) -> bool:
-        """The secret, in the header or in the body but not in both, of a client registered to have one."""
+        """One way at a time, and the one that the client is registered for.
+
+        The secret, in the header or in the body, or a signed assertion.
+        """
         basic = self._extract_basic_auth(request) is not None
-        if basic and request.client_secret:
+        asserted = _has_assertion(request)
+        if basic + bool(request.client_secret) + asserted > 1:
             raise errors.InvalidRequestError(description="Two client authentications.", request=request)
+        if asserted:
+            return self._authenticate_assertion(request)
         authenticate = self._authenticate_basic_auth if basic else self._authenticate_request_body
         return bool(authenticate(request)) and request.client.token_endpoint_auth_method == CLIENT_SECRET
+
+    def _authenticate_assertion(self, request: Any) -> bool:
+        """RFC 7523. A client_id beside it has to be the same."""
+        parameters = dict(request.decoded_body or [])
+        assertion = ClientAssertion(
+            parameters.get("client_assertion", ""), parameters.get("client_assertion_type", "")
+        )
+        try:
+            client = assertion.authenticate(lambda client_id: self._load_application(client_id, request))
+        except InvalidAssertion:
+            return False
+        return request.client_id in {None, client.client_id}
 
     def _load_application(self, client_id: str, request: Any) -> Any:
         """NUL cannot be in PostgreSQL's text, so there is no such client; and asking would be an error."""
@@ -56,6 +95,18 @@ class OAuthValidator(OAuth2Validator):
     def _check_secret(self, provided_secret: str, stored_secret: str) -> bool:
         """An empty secret is none, whatever is stored."""
         return bool(provided_secret) and bool(super()._check_secret(provided_secret, stored_secret))
+
+    def validate_grant_type(
+        self, client_id: str, grant_type: str, client: Any, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
+        """Asked at the token endpoint alone: where the FAPI 2.0 profile requires a proof of possession."""
+        if client.profile == FAPI2 and not request.headers[JKT]:
+            raise errors.CustomOAuth2Error(
+                error="invalid_dpop_proof",
+                description="This client has to send a DPoP proof.",
+                request=request,
+            )
+        return bool(super().validate_grant_type(client_id, grant_type, client, request, *args, **kwargs))
 
     # --- authorization request ---
 
@@ -82,7 +133,11 @@ class OAuthValidator(OAuth2Validator):
             code_challenge=request.code_challenge,
             code_challenge_method=request.code_challenge_method,
             organisation_id=request.organisation_id,
+            acr=request.acr,
+            amr=request.amr,
             auth_time=request.auth_time,
+            resource=request.resource,
+            dpop_jkt=request.dpop_jkt,
             token_family=uuid.uuid4(),
         )
 
@@ -105,6 +160,8 @@ class OAuthValidator(OAuth2Validator):
             RefreshToken.revoke_family(grant.token_family)
             return False
         if grant.is_expired() or not _may_act(grant.user_id, grant.organisation_id):
+            return False
+        if grant.dpop_jkt and not compare_digest(grant.dpop_jkt, request.headers[JKT]):
             return False
         request.grant = grant
         request.scopes = grant.scope.split()
@@ -160,7 +217,7 @@ class OAuthValidator(OAuth2Validator):
             .filter(token_checksum=digest(refresh_token), application=client)
             .first()
         )
-        if token is None:
+        if token is None or not _is_holder(token, request):
             return False
         if token.revoked is None and (
             token.family_expires_at <= timezone.now() or not _may_act(token.user_id, token.organisation_id)
@@ -171,9 +228,26 @@ class OAuthValidator(OAuth2Validator):
 
     # --- what is issued ---
 
+    def save_bearer_token(self, token: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """All is validated and nothing written yet: the place of the limit by client and person."""
+        key = f"token:{request.client.pk}:{getattr(request.user, 'pk', '')}"
+        limit = throttling.Limit(throttling.get_rate("token_principal"), key)
+        decision = throttling.check([limit], fail_closed=False)
+        if not decision.allowed:
+            raise TooManyTokens(decision)
+        return super().save_bearer_token(token, request, *args, **kwargs)
+
     def _check_and_set_request_resource(self, request: Any) -> None:
-        """The library looks the grant up by its plain code here; ours is a digest, and known already."""
-        request.resource = []
+        """RFC 8707: what is asked for, within what was granted; without a word, all of that."""
+        asked = [value for name, value in request.decoded_body or [] if name == "resource"]
+        grant = vars(request).get("grant") or vars(request).get("refresh_token_instance")
+        granted = (grant.resource if grant else None) or request.client.permitted_audiences
+        permitted = set(granted) & set(request.client.permitted_audiences)
+        if not set(asked or granted) <= permitted:
+            raise errors.CustomOAuth2Error(
+                error="invalid_target", description="The resource is not one of the grant's.", request=request
+            )
+        request.resource = asked or granted
 
     def _create_access_token(
         self, expires: datetime, request: Any, token: dict[str, Any], source_refresh_token: Any = None
@@ -184,6 +258,8 @@ class OAuthValidator(OAuth2Validator):
             expires=expires,
             application=request.client,
             source_refresh_token=source_refresh_token,
+            resource=request.resource,
+            cnf_jkt=request.headers[JKT],
             **_carried(request, source_refresh_token),
         )
         self._set_token_value(access_token, token["access_token"])
@@ -196,8 +272,10 @@ class OAuthValidator(OAuth2Validator):
         if previous_refresh_token is not None:
             family = previous_refresh_token.token_family
             family_expires_at = previous_refresh_token.family_expires_at
+            resource = previous_refresh_token.resource  # an access token for less does not narrow the next
         else:
             family = request.grant.token_family
+            resource = request.grant.resource
             family_expires_at = timezone.now() + settings.REFRESH_FAMILY_LIFETIME
         refresh_token = RefreshToken(
             user=request.user,
@@ -205,6 +283,8 @@ class OAuthValidator(OAuth2Validator):
             access_token=access_token,
             token_family=family,
             family_expires_at=family_expires_at,
+            resource=resource,
+            cnf_jkt=request.headers[JKT],
             **_carried(request, previous_refresh_token),
         )
         self._set_token_value(refresh_token, refresh_token_code)
@@ -220,6 +300,25 @@ def _carried(request: Any, previous_refresh_token: RefreshToken | None) -> dict[
         return {name: getattr(source, name) for name in CARRIED}
     client: Application = request.client
     return {"organisation_id": client.organisation_id}
+
+
+def _has_assertion(request: Any) -> bool:
+    return any(
+        name in {"client_assertion", "client_assertion_type"} for name, _ in request.decoded_body or []
+    )
+
+
+def _is_holder(token: RefreshToken, request: Any) -> bool:
+    """Whether a key-bound refresh token comes with a proof: by its key, or by any of a confidential client's.
+
+    RFC 9449 section 5. Somebody without the key is refused before anything is made of the token.
+    """
+    if not token.cnf_jkt:
+        return True
+    proven: str = request.headers[JKT]
+    if request.client.client_type == Application.CLIENT_CONFIDENTIAL:
+        return bool(proven)
+    return compare_digest(token.cnf_jkt, proven)
 
 
 def _may_act(user_id: int, organisation_id: int) -> bool:

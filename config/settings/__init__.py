@@ -43,6 +43,9 @@ if not ALLOWED_HOSTS or any(host.startswith(("*", ".")) for host in ALLOWED_HOST
         "neither empty nor a wildcard."
     )
 
+#: What this service signs for itself, the first of several with it (security.keyring). None: SECRET_KEY does.
+SIGNING_KEYS = env.secret("SIGNING_KEYS", default="").replace(",", " ").split()
+
 #: The https:// origin under which clients reach the service: the OAuth issuer and the resource identifier.
 PUBLIC_URL = env.https_origin("PUBLIC_URL")
 
@@ -78,6 +81,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "accounts.oauth.dpop.NonceMiddleware",
     "security.audit.AuditMiddleware",
     "security.availability.AvailabilityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -148,6 +152,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "/sign-in"
+#: Where somebody who is signed in has to authenticate again (accounts.oauth.views).
+REAUTHENTICATION_URL = LOGIN_URL
 LOGIN_REDIRECT_URL = "/docs"
 LOGOUT_REDIRECT_URL = "/sign-in"
 
@@ -172,6 +178,7 @@ OAUTH2_PROVIDER_ID_TOKEN_MODEL = "oauth.IDToken"  # noqa: S105  a model's name
 REFRESH_FAMILY_LIFETIME = timedelta(days=7)
 OAUTH2_PROVIDER: dict[str, Any] = {
     "OAUTH2_VALIDATOR_CLASS": "accounts.oauth.validators.OAuthValidator",
+    "OAUTH2_BACKEND_CLASS": "accounts.oauth.backends.OAuthBackend",
     "SCOPES_BACKEND_CLASS": "accounts.oauth.scopes.ApplicationScopes",
     # No scope asked is no scope: the request is refused.
     "DEFAULT_SCOPES": [],
@@ -250,6 +257,8 @@ THROTTLES = {
     "sign_in_address": env.text("THROTTLE_SIGN_IN_ADDRESS", default="60/60"),
     "sign_in_account": env.text("THROTTLE_SIGN_IN_ACCOUNT", default="10/60"),
     "token": env.text("THROTTLE_TOKEN", default="120/60"),
+    "token_principal": env.text("THROTTLE_TOKEN_PRINCIPAL", default="60/60"),
+    "authorize": env.text("THROTTLE_AUTHORIZE", default="120/60"),
 }
 #: Networks whose X-Forwarded-For is believed (CIDR). Empty: the peer is the client.
 TRUSTED_PROXIES = env.items("TRUSTED_PROXIES", default="")
@@ -281,10 +290,10 @@ PERMISSIONS_POLICY: dict[str, list[str]] = {
 
 CORS_ALLOWED_ORIGINS = env.items("CORS_ALLOWED_ORIGINS", default="")
 CORS_ALLOW_CREDENTIALS = False
-CORS_URLS_REGEX = r"^/(v1/|oauth/token$|oauth/revoke$|\.well-known/)"
+CORS_URLS_REGEX = r"^/(v1/|oauth/(token|par|revoke)$|\.well-known/)"
 CORS_ALLOW_METHODS = ["GET", "POST", "PATCH", "DELETE"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "dpop", "idempotency-key", "if-match"]
-CORS_EXPOSE_HEADERS = ["RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"]
+CORS_EXPOSE_HEADERS = ["RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "DPoP-Nonce"]
 
 # --- Static files -----------------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ CREDENTIALS = {
 #: Everything that is not API. A new entry is a decision: change this list with its reason in the URLconf.
 NOT_API = {
     "oauth/authorize",
+    "oauth/introspect",
+    "oauth/par",
     "oauth/token",
     "oauth/revoke",
     ".well-known/oauth-authorization-server",

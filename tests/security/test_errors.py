@@ -10,7 +10,7 @@ from django.urls import path
 from security import errors
 from security.errors import Problem, problem_types
 from security.policy import exempt_from_policy
-from tests.clients import PROBLEM, Api
+from tests.clients import CHALLENGES, PROBLEM, Api
 
 pytestmark = pytest.mark.django_db
 
@@ -77,7 +77,7 @@ def test_no_credentials_is_401_with_a_bare_challenge():
     response = Api().get("/v1/account")
 
     assert_problem(response, 401)
-    assert response["WWW-Authenticate"] == 'Bearer realm="api"'
+    assert response["WWW-Authenticate"] == CHALLENGES
 
 
 def test_a_bad_token_is_401_invalid_token():

@@ -18,6 +18,7 @@ from security.throttling import (
     Limiter,
     LimiterUnavailable,
     LocalBuckets,
+    Once,
     Rate,
     check_throttling,
 )
@@ -319,3 +320,38 @@ def test_state_arithmetic_at_the_edges():
     assert state.remaining == 0
     assert state.retry_after == 9  # 60/7 s, rounded up
     assert throttling.State(rate(7, window=60), debt=0).retry_after == 0
+
+
+# --- what may be used once ---
+
+
+def test_it_is_taken_once_and_charges_its_limits_with_it(limiter, key):
+    limit, once = Limit(rate(3), key), Once(secrets.token_hex(8), 60)
+
+    answers = [limiter.check([limit], fail_closed=False, once=[once]) for _ in range(2)]
+
+    assert [answer.replayed for answer in answers] == [False, True]
+    assert [answer.states[0].remaining for answer in answers] == [2, 1]
+
+
+def test_a_request_over_its_limit_has_used_nothing(limiter, key):
+    limit, once = Limit(rate(1), key), Once(secrets.token_hex(8), 60)
+    limiter.check([limit], fail_closed=False)
+
+    refused = limiter.check([limit], fail_closed=False, once=[once])
+
+    assert (refused.allowed, refused.replayed) == (False, False)
+    assert not limiter.check([], fail_closed=False, once=[once]).replayed
+
+
+def test_it_is_never_decided_without_valkey(key):
+    with pytest.raises(LimiterUnavailable):
+        Limiter("redis://127.0.0.1:1/0").check([Limit(rate(3), key)], fail_closed=False, once=[Once("x", 60)])
+
+
+def test_it_is_forgotten_in_time(limiter):
+    once = Once(secrets.token_hex(8), 60)
+    limiter.check([], fail_closed=False, once=[once])
+
+    with redis.Redis.from_url(django_settings.VALKEY_URL) as client:
+        assert 0 < client.pttl(once.storage_key) <= 60_000

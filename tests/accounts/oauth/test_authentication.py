@@ -10,7 +10,7 @@ from accounts.models import Membership
 from accounts.oauth.authentication import BearerAuthentication
 from accounts.oauth.models import AccessToken
 from tests import factories
-from tests.clients import Api
+from tests.clients import CHALLENGES, Api
 
 pytestmark = pytest.mark.django_db
 
@@ -90,7 +90,7 @@ def test_a_token_elsewhere_than_in_the_header_is_no_token(token, place):
         response = api.get("/v1/account")
 
     assert response.status_code == 401
-    assert response["WWW-Authenticate"] == 'Bearer realm="api"'
+    assert response["WWW-Authenticate"] == CHALLENGES
 
 
 def test_two_methods_at_once_are_refused(token):

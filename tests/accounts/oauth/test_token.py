@@ -202,6 +202,8 @@ def test_only_post(db, method, route):
         "/oauth/applications/register/",
         "/oauth/device-authorization/",
         "/oauth/introspect/",
+        "/oauth/device-authorization",
+        "/oauth/userinfo",
         "/oauth/userinfo/",
         "/oauth/authorized_tokens/",
         "/o/token/",
