@@ -181,6 +181,10 @@ class Application(AbstractApplication):
     def permitted_audiences(self) -> list[str]:
         return self.audiences or own_resource()
 
+    def redirect_uri_allowed(self, uri: str) -> bool:
+        """RFC 9700 section 4.1.3: to the letter. The library drops line breaks and the case of the host."""
+        return uri in self.redirect_uris.split()
+
     def natural_key(self) -> tuple[str]:
         return (self.client_id,)
 

@@ -1,9 +1,11 @@
 """/v1/invoices: the life of an invoice."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from resources.models import TWO_APPROVERS_FROM, Approval, Invoice, Vendor, normalise_number
 from security.models import AuditEvent
@@ -415,3 +417,32 @@ def in_parallel(number, call):
     for thread in threads:
         thread.join()
     return answers
+
+
+# --- step-up: releasing needs a recent sign-in ---
+
+
+def treasurer_who_signed_in(us, minutes, **fields):
+    user = factories.member("treasurer", us.organisation)
+    signed_in = timezone.now() - timedelta(minutes=minutes)
+    return Api(factories.token(user, us.organisation, auth_time=signed_in, **fields))
+
+
+def test_releasing_needs_a_sign_in_of_the_last_five_minutes(us, make):
+    invoice = make.invoice(us, state="approved")
+
+    refused = act(treasurer_who_signed_in(us, 6), invoice, "release")
+
+    assert refused.status_code == 401
+    assert refused.json()["type"].endswith("/problems/insufficient-user-authentication")
+    assert refused["WWW-Authenticate"] == (
+        'Bearer realm="api", error="insufficient_user_authentication", max_age="300"'
+    )
+    assert Invoice.objects.get().status == "approved"
+    assert act(treasurer_who_signed_in(us, 4), invoice, "release").status_code == 200
+
+
+def test_everything_else_works_with_an_old_sign_in(us, make):
+    invoice = make.invoice(us, state="approved")
+
+    assert treasurer_who_signed_in(us, 600).get(f"/v1/invoices/{invoice}").status_code == 200

@@ -1,14 +1,18 @@
 """The authorize endpoint and its consent page."""
 
+from datetime import timedelta
+
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.utils import timezone
 
 from accounts.models import Membership
-from accounts.oauth.models import Grant
+from accounts.oauth.models import AccessToken, Grant, RefreshToken
 from accounts.oauth.validators import digest
 from security.audit import Event
 from security.models import AuditEvent
 from tests import factories
-from tests.clients import Flow, Page, answer, challenge
+from tests.clients import Flow, Page, answer, challenge, post_form
 
 pytestmark = pytest.mark.django_db
 
@@ -224,3 +228,232 @@ def test_the_challenge_is_rfc_7636s():
         challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
         == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
     )
+
+
+# --- redirect URIs: the registered one, to the letter ---
+
+
+@pytest.mark.parametrize(
+    "redirect_uri",
+    [
+        "https://CLIENT.example/callback",
+        "HTTPS://client.example/callback",
+        "https://client.example/Callback",
+        "https://client.example:443/callback",
+        "https://client.example:8443/callback",
+        "https://client.example/callback/",
+        "https://client.example/callback/..",
+        "https://client.example/callback%2f",
+        "https://client.example/%63allback",
+        "https://client.example/callback?",
+        "https://client.example/callback#",
+        "https://client.example/callback#fragment",
+        "https://client.example./callback",
+        "https://client.example@evil.example/callback",
+        "https://user@client.example/callback",
+        "https://user:password@client.example/callback",
+        "https://client.example%2eevil.example/callback",
+        "https://client.example.evil.example/callback",
+        "https://evil.example/https://client.example/callback",
+        "https://client.example\\@evil.example/callback",
+        "//client.example/callback",
+        "/callback",
+        " https://client.example/callback",
+        "https://client.example/callback\n",
+        "https://client.example/callback https://evil.example/",
+    ],
+)
+def test_no_variant_of_the_redirect_uri_is_taken(page, client, redirect_uri):
+    response = page.get(Flow(page, client, SCOPE, redirect_uri=redirect_uri).path)
+
+    assert response.status_code == 400
+    assert "Location" not in response
+
+
+def test_the_issuer_is_added_to_a_redirect_uri_with_a_query(page, settings):
+    callback = "https://client.example/callback?kiss=1&iss=https%3A%2F%2Fevil.example"
+    client = factories.public_client(redirect_uris=callback)
+
+    response = Flow(page, client, SCOPE, redirect_uri=callback).decide("deny")
+
+    assert response["Location"].count("&iss=") == 1
+    assert answer(response)["iss"] == settings.PUBLIC_URL
+    assert answer(response)["kiss"] == "1"
+
+
+# --- authentication: how recent, how strong ---
+
+
+@pytest.fixture
+def session_of(page):
+    """Change the page's session."""
+
+    def change(**values):
+        session = SessionStore(page.cookies["__Host-session"].value)
+        for name, value in values.items():
+            session[name] = value
+        session.save()
+
+    return change
+
+
+def minutes_ago(minutes):
+    return (timezone.now() - timedelta(minutes=minutes)).isoformat()
+
+
+def is_sent_to_sign_in(response):
+    return response.status_code == 302 and response["Location"].startswith("/sign-in?next=/oauth/authorize")
+
+
+def test_prompt_login_asks_for_the_password_once(page, client, auditor):
+    flow = Flow(page, client, SCOPE, prompt="login")
+
+    assert is_sent_to_sign_in(page.get(flow.path))
+    assert is_sent_to_sign_in(page.get(flow.path))  # coming back without signing in is not enough
+    page.sign_in(auditor)
+
+    assert "code" in answer(flow.decide())
+    assert is_sent_to_sign_in(page.get(flow.path))  # that was for one decision
+
+
+def test_prompt_login_of_somebody_signed_out_is_one_sign_in(client, auditor):
+    flow = Flow(Page(), client, SCOPE, prompt="login")
+    assert is_sent_to_sign_in(flow.page.get(flow.path))
+
+    flow.page.sign_in(auditor)
+
+    assert "code" in answer(flow.decide())
+
+
+def test_prompt_login_cannot_be_left_out_on_the_way_to_the_decision(page, client):
+    flow = Flow(page, client, SCOPE, prompt="login")
+    form = {**page.form(Flow(page, client, SCOPE).path), "decision": "allow"}
+
+    assert is_sent_to_sign_in(page.post(flow.path, form)) or page.post(flow.path, form).status_code == 302
+    assert not Grant.objects.exists()
+
+
+def test_prompt_login_works_with_a_pushed_request(page, client, auditor):
+    flow = Flow(page, client, SCOPE, prompt="login")
+    flow.push()
+    assert is_sent_to_sign_in(page.get(flow.path))
+
+    page.sign_in(auditor)
+
+    assert "code" in answer(flow.decide())
+
+
+@pytest.mark.parametrize(("minutes", "old"), [(0, False), (4, False), (6, True), (600, True)])
+def test_max_age_is_of_this_sessions_sign_in(page, client, session_of, auditor, minutes, old):
+    session_of(auth_time=minutes_ago(minutes))
+    flow = Flow(page, client, SCOPE, max_age=300)
+
+    assert is_sent_to_sign_in(page.get(flow.path)) is old
+    page.sign_in(auditor)
+    assert "code" in answer(flow.decide())
+    assert Grant.objects.get().auth_time > timezone.now() - timedelta(minutes=1)
+
+
+def test_max_age_0_is_one_sign_in_and_no_loop(page, client, auditor):
+    flow = Flow(page, client, SCOPE, max_age=0)
+    assert is_sent_to_sign_in(page.get(flow.path))
+
+    page.sign_in(auditor)
+
+    assert "code" in answer(flow.decide())
+
+
+@pytest.mark.parametrize("max_age", ["", "x", "-1", "1.5", "1e9", "9" * 20, "\u0663"])
+def test_a_max_age_that_is_none_is_an_error(page, client, max_age):
+    assert answer(page.get(Flow(page, client, SCOPE, max_age=max_age).path))["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("amr", "acr_values", "enough"),
+    [
+        (["pwd"], "aal1", True),
+        (["pwd"], "aal2", False),
+        (["pwd"], "phr aal2", False),
+        (["pwd"], "aal2 aal1", True),
+        (["pwd", "otp"], "aal2", True),
+        (["pwd", "otp"], "phr", False),
+        (["hwk"], "phr", True),
+        (["hwk"], "aal2", True),
+        (["pwd"], "unknown aal1", True),
+    ],
+)
+def test_acr_values_are_compared_with_what_was_used(page, client, session_of, amr, acr_values, enough):
+    session_of(amr=amr)
+
+    assert is_sent_to_sign_in(page.get(Flow(page, client, SCOPE, acr_values=acr_values).path)) is not enough
+
+
+def test_what_a_new_sign_in_does_not_mend_is_an_error_and_no_loop(page, client, auditor, settings):
+    flow = Flow(page, client, SCOPE, acr_values="phr")
+    assert is_sent_to_sign_in(page.get(flow.path))
+
+    page.sign_in(auditor)
+
+    redirect = answer(page.get(flow.path))
+    assert redirect["error"] == "unmet_authentication_requirements"
+    assert redirect["iss"] == settings.PUBLIC_URL
+
+
+@pytest.mark.parametrize(
+    ("prompt", "signed_in", "error"),
+    [
+        ("none", False, "login_required"),
+        ("none", True, "consent_required"),
+        ("none login", True, "invalid_request"),
+        ("none login", False, "invalid_request"),
+        ("create", True, "invalid_request"),
+    ],
+)
+def test_prompt_none_asks_nothing(client, auditor, settings, prompt, signed_in, error):
+    page = Page()
+    if signed_in:
+        page.sign_in(auditor)
+
+    redirect = answer(page.get(Flow(page, client, SCOPE, prompt=prompt).path))
+
+    assert (redirect["error"], redirect["state"], redirect["iss"]) == (error, "some-state", settings.PUBLIC_URL)
+
+
+def test_prompt_none_with_an_old_session_needs_a_login(page, client, session_of):
+    session_of(auth_time=minutes_ago(10))
+
+    redirect = answer(page.get(Flow(page, client, SCOPE, prompt="none", max_age=60).path))
+
+    assert redirect["error"] == "login_required"
+
+
+def test_somebody_signed_out_does_not_learn_which_clients_there_are(client):
+    page = Page()
+    known = page.get(Flow(page, client, SCOPE, redirect_uri="https://evil.example/").path)
+    unknown = page.get(Flow(page, client, SCOPE, client_id="nobody").path)
+
+    assert known.status_code == unknown.status_code == 302
+    assert known["Location"].startswith("/sign-in?")
+    assert unknown["Location"].startswith("/sign-in?")
+
+
+def test_the_authentication_travels_and_a_refresh_moves_none_of_it(page, client, session_of):
+    session_of(amr=["pwd", "otp"], auth_time=minutes_ago(3))
+    flow = Flow(page, client, SCOPE)
+    tokens = flow.exchange(flow.code()).json()
+    grant = Grant.objects.get()
+    form = {"grant_type": "refresh_token", "client_id": client.client_id}
+
+    for _ in range(2):
+        tokens = post_form("/oauth/token", {**form, "refresh_token": tokens["refresh_token"]}).json()
+
+    for row in (AccessToken.objects.get(), RefreshToken.objects.get(revoked=None)):
+        assert (row.acr, row.amr, row.auth_time) == ("aal2", ["pwd", "otp"], grant.auth_time)
+    assert grant.auth_time < timezone.now() - timedelta(minutes=2)
+
+
+def test_floods_are_limited(page, client, settings):
+    settings.THROTTLES = {**settings.THROTTLES, "authorize": "2/6000"}
+    flow = Flow(page, client, SCOPE)
+
+    assert [page.get(flow.path).status_code for _ in range(3)] == [200, 200, 429]
