@@ -33,7 +33,8 @@ def test_it_seeds_two_organisations_with_every_role(demo_file):
     for user in demo["users"]:
         assert set(user) == {"username", "password", "organisation", "role", "totp_secret"}
     for client in demo["clients"]:
-        assert set(client) == {"client_id", "client_secret", "grant_types", "scopes", "redirect_uris"}
+        keys = {"client_id", "client_secret", "private_jwk", "grant_types", "scopes", "redirect_uris"}
+        assert set(client) == keys
 
 
 def test_the_file_is_for_its_owner_only(demo_file):

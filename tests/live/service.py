@@ -99,6 +99,12 @@ class Service:
     def demo(self) -> dict[str, Any]:
         return json.loads(self.demo_file.read_text())
 
+    def client(self, client_id: str) -> dict[str, Any]:
+        return next(client for client in self.demo["clients"] if client["client_id"] == client_id)
+
+    def user(self, username: str) -> dict[str, Any]:
+        return next(user for user in self.demo["users"] if user["username"] == username)
+
     def token(self, user: str, scope: str) -> str:
         """Through the real flow."""
         return self.manage("demo_token", "--user", user, "--scope", scope).strip()

@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import ssl
+import time
 import urllib.error
 import urllib.request
 from html import unescape
@@ -15,17 +16,23 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from jwcrypto.jwk import JWK
+from jwcrypto.jws import JWS
 
 CLIENT = "demo-web"
 INPUT = re.compile(r'name="(?P<name>csrfmiddlewaretoken|organisation)" value="(?P<value>[^"]*)"')
 
 
 class Command(BaseCommand):
-    help = "Prints an access token of a demo user's. Refused unless DEMO is on; the demo has to be running."
+    help = (
+        "Prints an access token of a demo user's; with --dpop also the key that it is bound to and a call that works "
+        "for a minute. Refused unless DEMO is on; the demo has to be running."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--user", required=True, help="such as clerk@acme.example")
         parser.add_argument("--scope", required=True, help='such as "invoices:read vendors:read"')
+        parser.add_argument("--dpop", action="store_true", help="bind the token to a new key (RFC 9449)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEMO:
@@ -42,8 +49,39 @@ class Command(BaseCommand):
         browser = Browser(demo["base_url"], demo["ca_file"])
         browser.sign_in(user["username"], user["password"])
         code, verifier = browser.authorize(client, options["scope"])
-        token = browser.exchange(client, code, verifier)
-        self.stdout.write(token["access_token"])
+        key = DemoKey(demo["base_url"]) if options["dpop"] else None
+        token = browser.exchange(client, code, verifier, key)["access_token"]
+        self.stdout.write(token)
+        if key is not None:
+            proof = key.proof("GET", "/v1/account", nonce=browser.nonce, token=token)
+            self.stdout.write(f"{key.jwk.export()}\n")
+            self.stdout.write(
+                f"curl --cacert {demo['ca_file']} -H 'Authorization: DPoP {token}' -H 'DPoP: {proof}' "
+                f"{demo['base_url']}/v1/account"
+            )
+
+
+class DemoKey:
+    """A client's key, and the proofs that it makes."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.jwk = JWK.generate(kty="EC", crv="P-256")
+
+    def proof(self, method: str, path: str, *, nonce: str, token: str = "") -> str:
+        """RFC 9449 section 4.2: for one request, with the ``token`` that goes with it."""
+        claims: dict[str, Any] = {
+            "jti": secrets.token_urlsafe(16),
+            "htm": method,
+            "htu": self.base_url + path,
+        }
+        claims |= {"iat": int(time.time()), "nonce": nonce}
+        if token:
+            claims["ath"] = base64url(hashlib.sha256(token.encode()).digest())
+        document = JWS(json.dumps(claims))
+        header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self.jwk.export_public(as_dict=True)}
+        document.add_signature(self.jwk, alg="ES256", protected=json.dumps(header))
+        return str(document.serialize(compact=True))
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -58,6 +96,7 @@ class Browser:
 
     def __init__(self, base_url: str, ca_file: str) -> None:
         self.base_url = base_url
+        self.nonce = ""
         self.opener = urllib.request.build_opener(
             urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca_file or None)),
             urllib.request.HTTPCookieProcessor(CookieJar()),
@@ -73,7 +112,7 @@ class Browser:
     def authorize(self, client: dict[str, Any], scope: str) -> tuple[str, str]:
         """The code and its PKCE verifier."""
         verifier = secrets.token_urlsafe(48)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        challenge = base64url(hashlib.sha256(verifier.encode()).digest())
         query = {
             "response_type": "code",
             "client_id": client["client_id"],
@@ -90,17 +129,22 @@ class Browser:
             raise CommandError(f"There was no code: {answer.get('error', ['no answer'])[0]}.")
         return answer["code"][0], verifier
 
-    def exchange(self, client: dict[str, Any], code: str, verifier: str) -> dict[str, Any]:
-        status, _, body = self.send(
-            "/oauth/token",
-            {
-                "grant_type": "authorization_code",
-                "client_id": client["client_id"],
-                "redirect_uri": client["redirect_uris"][0],
-                "code": code,
-                "code_verifier": verifier,
-            },
-        )
+    def exchange(
+        self, client: dict[str, Any], code: str, verifier: str, key: DemoKey | None = None
+    ) -> dict[str, Any]:
+        """The token endpoint's answer; with a ``key``, for a token that is bound to it."""
+        form = {
+            "grant_type": "authorization_code",
+            "client_id": client["client_id"],
+            "redirect_uri": client["redirect_uris"][0],
+            "code": code,
+            "code_verifier": verifier,
+        }
+        status, body = 0, ""
+        # The first proof brings the nonce that the second one needs.
+        for _ in range(2 if key and not self.nonce else 1):
+            proof = {"DPoP": key.proof("POST", "/oauth/token", nonce=self.nonce)} if key else {}
+            status, _, body = self.send("/oauth/token", form, **proof)
         if status != 200:
             raise CommandError(f"The token endpoint answered {status}.")
         token: dict[str, Any] = json.loads(body)
@@ -118,10 +162,10 @@ class Browser:
             raise CommandError(f"{urlsplit(path).path} answered {status}.")
         return {match["name"]: unescape(match["value"]) for match in INPUT.finditer(page)}
 
-    def send(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str, str]:
-        """(status, Location, body)."""
+    def send(self, path: str, form: dict[str, str] | None = None, **more: str) -> tuple[int, str, str]:
+        """(status, Location, body). ``more`` are headers."""
         url = self.base_url + path
-        headers = {"Referer": url, "Accept": "text/html, application/json"}
+        headers = {"Referer": url, "Accept": "text/html, application/json", **more}
         data = urlencode(form).encode() if form is not None else None
         request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  the demo's own URL
         answer: IO[bytes]
@@ -135,4 +179,9 @@ class Browser:
             ) from None
         with answer:
             headers_in: Any = answer.headers  # type: ignore[attr-defined]  # both kinds of answer have them
+            self.nonce = headers_in.get("DPoP-Nonce", self.nonce)
             return answer.status, headers_in.get("Location", ""), answer.read().decode()  # type: ignore[attr-defined]  # as above
+
+
+def base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

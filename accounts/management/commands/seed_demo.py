@@ -9,9 +9,10 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from jwcrypto.jwk import JWK
 
 from accounts.models import Membership, Organisation, User
-from accounts.oauth.models import Application
+from accounts.oauth.models import FAPI2, NONE, PRIVATE_KEY_JWT, Application
 from security.policy import declared_rules
 from security.row_security import tenant
 from security.scopes import SERVICE_ROLE, all_roles, all_scopes
@@ -45,6 +46,8 @@ class Command(BaseCommand):
             self._public("demo-docs", "API documentation", f"{settings.PUBLIC_URL}/docs/oauth2-redirect")
         )
         clients.append(self._confidential("demo-backend", "Demo backend"))
+        clients.append(self._fapi("demo-fapi", "Demo bank"))
+        clients.append(self._resource_server("demo-reports", "Demo reports"))
         objects: list[dict[str, Any]] = []
         for name, domain, currency in ORGANISATIONS:
             organisation, _ = Organisation.objects.get_or_create(name=name, defaults={"currency": currency})
@@ -101,6 +104,37 @@ class Command(BaseCommand):
             client_id, grants=CODE_GRANTS, name=name, redirect_uris=CALLBACK, scopes=list(all_scopes())
         )
 
+    def _fapi(self, client_id: str, name: str) -> dict[str, Any]:
+        """FAPI 2.0: pushes its requests, signs instead of sending a secret, and proves that it has the token's key."""
+        private = self.kept.get(client_id) or JWK.generate(
+            kty="EC", crv="P-256", alg="ES256", use="sig"
+        ).export(as_dict=True)
+        private["kid"] = JWK(**private).thumbprint()
+        public = {name: value for name, value in private.items() if name != "d"}
+        client = self._client(
+            client_id,
+            grants=CODE_GRANTS,
+            name=name,
+            redirect_uris=CALLBACK,
+            scopes=list(all_scopes()),
+            profile=FAPI2,
+            token_endpoint_auth_method=PRIVATE_KEY_JWT,
+            client_jwks={"keys": [public]},
+            require_pushed_authorization_requests=True,
+        )
+        return {**client, "private_jwk": private}
+
+    def _resource_server(self, client_id: str, name: str) -> dict[str, Any]:
+        """Another API, which may introspect the tokens of this one; a client of no scope."""
+        return self._client(
+            client_id,
+            grants=CODE_GRANTS,
+            name=name,
+            redirect_uris=CALLBACK,
+            scopes=[],
+            serves_audiences=[settings.PUBLIC_URL],
+        )
+
     def _service(self, organisation: Organisation, responsible: User) -> dict[str, Any]:
         scopes = {way.scope for rule in declared_rules() for way in rule.allow if SERVICE_ROLE in way.roles}
         return self._client(
@@ -114,8 +148,9 @@ class Command(BaseCommand):
         )
 
     def _client(self, client_id: str, *, grants: list[str], **fields: Any) -> dict[str, Any]:
-        public = fields.get("client_type") == Application.CLIENT_PUBLIC
-        secret = None if public else self.kept.get(client_id) or secrets.token_urlsafe(48)
+        secretless = {NONE, PRIVATE_KEY_JWT}
+        without = fields.get("token_endpoint_auth_method") in secretless
+        secret = None if without else self.kept.get(client_id) or secrets.token_urlsafe(48)
         defaults = {
             "client_type": Application.CLIENT_CONFIDENTIAL,
             "authorization_grant_type": Application.GRANT_AUTHORIZATION_CODE,
@@ -126,18 +161,21 @@ class Command(BaseCommand):
         return {
             "client_id": client_id,
             "client_secret": secret,
+            "private_jwk": None,
             "grant_types": grants,
             "scopes": application.scopes,
             "redirect_uris": application.redirect_uris.split(),
         }
 
-    def _read(self) -> dict[str, str]:
-        """Passwords and secrets of the seeding before, by user or client."""
+    def _read(self) -> dict[str, Any]:
+        """Passwords, secrets and private keys of the seeding before, by user or client."""
         try:
             demo = json.loads(settings.DEMO_FILE.read_text())
         except (OSError, ValueError):
             return {}
         secrets_by_name = {user["username"]: user["password"] for user in demo["users"]}
         return secrets_by_name | {
-            c["client_id"]: c["client_secret"] for c in demo["clients"] if c["client_secret"]
+            client["client_id"]: client.get("private_jwk") or client["client_secret"]
+            for client in demo["clients"]
+            if client.get("private_jwk") or client["client_secret"]
         }

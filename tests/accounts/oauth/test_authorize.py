@@ -416,7 +416,11 @@ def test_prompt_none_asks_nothing(client, auditor, settings, prompt, signed_in, 
 
     redirect = answer(page.get(Flow(page, client, SCOPE, prompt=prompt).path))
 
-    assert (redirect["error"], redirect["state"], redirect["iss"]) == (error, "some-state", settings.PUBLIC_URL)
+    assert (redirect["error"], redirect["state"], redirect["iss"]) == (
+        error,
+        "some-state",
+        settings.PUBLIC_URL,
+    )
 
 
 def test_prompt_none_with_an_old_session_needs_a_login(page, client, session_of):

@@ -106,7 +106,11 @@ def test_the_librarys_urls_do_not_start(settings, capsys):
     from config import urls
 
     class Mounted:
-        urlpatterns = [*urls.urlpatterns, *library_urls.base_urlpatterns, *library_urls.management_urlpatterns]
+        urlpatterns = [
+            *urls.urlpatterns,
+            *library_urls.base_urlpatterns,
+            *library_urls.management_urlpatterns,
+        ]
 
     settings.ROOT_URLCONF = Mounted
 
@@ -125,7 +129,12 @@ def test_the_real_process_ends(tmp_path):
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "loosened", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
 
     done = subprocess.run(
-        [sys.executable, "-c", "import config.wsgi"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", "import config.wsgi"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.returncode == 1

@@ -1,0 +1,49 @@
+"""A person with a browser: signs in where they are sent to, and consents."""
+
+from typing import Any
+
+from accounts.management.commands.demo_token import Browser
+from tests.live.service import Service
+
+AGE_SESSIONS = """
+from datetime import datetime, timedelta
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from accounts.oauth.models import AccessToken, RefreshToken
+for session in Session.objects.all():
+    store = SessionStore(session.session_key)
+    if "auth_time" in store:
+        store["auth_time"] = (datetime.fromisoformat(store["auth_time"]) - timedelta(minutes=10)).isoformat()
+        store.save()
+for model in (AccessToken, RefreshToken):
+    for token in model.objects.exclude(auth_time=None):
+        model.objects.filter(pk=token.pk).update(auth_time=token.auth_time - timedelta(minutes=10))
+"""
+
+
+class Person:
+    """``sign_ins`` counts how often they had to."""
+
+    def __init__(self, live: Service, username: str) -> None:
+        self.live = live
+        self.user: dict[str, Any] = live.user(username)
+        self.browser = Browser(live.base_url, live.demo["ca_file"])
+        self.sign_ins = 0
+
+    def consent(self, url: str, decision: str = "allow") -> str:
+        """What the authorization request at ``url`` is answered with: the client's callback, with parameters."""
+        path = str(url).removeprefix(self.live.base_url)
+        assert path.startswith("/oauth/authorize?")
+        _, location, _ = self.browser.send(path)
+        if location.startswith("/sign-in?"):
+            self.browser.sign_in(self.user["username"], self.user["password"])
+            self.sign_ins += 1
+        elif location:
+            return location  # an error, or no question
+        _, location, _ = self.browser.send(path, {**self.browser.form(path), "decision": decision})
+        return location
+
+
+def ten_minutes_later(live: Service) -> None:
+    """As far as everybody's authentication is concerned."""
+    live.manage("shell", "-c", AGE_SESSIONS)
