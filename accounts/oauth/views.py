@@ -111,7 +111,8 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
         if self.asked.wants_authentication:
             sent = {**request.session.get(SENT_TO_SIGN_IN, {}), self.asked.digest: now.isoformat()}
             request.session[SENT_TO_SIGN_IN] = dict(list(sent.items())[-MAX_SENT:])
-        return redirect_to_login(request.get_full_path(), settings.REAUTHENTICATION_URL)
+        page = settings.REAUTHENTICATION_URL if request.user.is_authenticated else settings.LOGIN_URL
+        return redirect_to_login(request.get_full_path(), page)
 
     # --- consent ---
 

@@ -1,0 +1,125 @@
+"""Nothing that was handed out is in the database: not as it is, nor in another spelling of it."""
+
+import base64
+import secrets
+
+import pytest
+from django.db import connection
+
+from accounts.oauth.pushed_requests import PREFIX
+from accounts.oauth.validators import digest
+from tests import factories
+from tests.clients import Flow, Page, basic, post_form
+from tests.proofs import Key
+
+pytestmark = pytest.mark.django_db
+
+SCOPE = "account:read"
+PASSWORD = "a password of " + secrets.token_hex(8)
+
+
+def dump():
+    """Every row of every table, as pg_dump writes them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = [name for (name,) in cursor.fetchall()]
+    text = b""
+    for table in tables:
+        with connection.connection.cursor() as raw, raw.copy(f'COPY (SELECT * FROM "{table}") TO STDOUT') as copy:
+            text += b"".join(copy)
+    return text
+
+
+def spellings(secret):
+    """As text, in hexadecimal, in base64 at each offset, and what it says if it is base64 itself."""
+    raws = {secret.encode()}
+    try:
+        raws.add(base64.urlsafe_b64decode(secret + "=" * (-len(secret) % 4)))
+    except ValueError:
+        pass
+    found = {secret.encode()}
+    for raw in raws:
+        found |= {raw.hex().encode(), raw.hex().upper().encode(), raw[::-1]}
+        for offset in range(3):
+            # The characters that depend on what is before or after are cut off.
+            encoded = base64.b64encode(b"\0" * offset + raw)
+            middle = encoded[4 if offset else 0 : len(encoded) - 4]
+            found |= {middle, middle.translate(bytes.maketrans(b"+/", b"-_"))}
+    return {spelling for spelling in found if len(spelling) >= 8}
+
+
+@pytest.fixture
+def handed_out(acme):
+    """name → secret, of every flow that there is."""
+    user = factories.member("auditor", acme)
+    user.set_password(PASSWORD)
+    user.save()
+    page = Page()
+    page.sign_in(user, PASSWORD)
+    given = {"password": PASSWORD}
+
+    def tokens(name, answer):
+        body = answer.json()
+        assert answer.status_code == 200, body
+        given.update({f"{name} {kind}": body[kind] for kind in ("access_token", "refresh_token") if kind in body})
+        return body
+
+    public, key = factories.public_client(), Key()
+    flow = Flow(page, public, SCOPE)
+    given["unspent code"] = flow.code()
+    given["spent code"] = flow.code()
+    given["verifier"] = flow.verifier
+    first = tokens("bearer", flow.exchange(given["spent code"]))
+    form = {"grant_type": "refresh_token", "client_id": public.client_id}
+    tokens("refreshed", post_form("/oauth/token", {**form, "refresh_token": first["refresh_token"]}))
+    bound = Flow(page, public, SCOPE)
+    tokens("bound", bound.exchange(bound.code(), key.at_token_endpoint()))
+
+    pushed = Flow(page, public, SCOPE)
+    given["request_uri"] = pushed.push().json()["request_uri"].removeprefix(PREFIX)
+
+    given["client secret"] = secrets.token_urlsafe(48)
+    confidential = factories.public_client(
+        client_type="confidential",
+        token_endpoint_auth_method="client_secret_basic",
+        client_secret=given["client secret"],
+    )
+    flow = Flow(page, confidential, SCOPE)
+    tokens("confidential", flow.exchange(flow.code(), client_secret=given["client secret"]))
+    flow.push(client_secret=given["client secret"])
+    given["service secret"] = secrets.token_urlsafe(48)
+    service = factories.service_client(acme, user, secret=given["service secret"])
+    form = {"grant_type": "client_credentials", "scope": "audit:read"}
+    tokens("service", post_form("/oauth/token", form, **basic(service.client_id, given["service secret"])))
+
+    signing = Key()
+    signer = factories.service_client(
+        acme, user, secret="", token_endpoint_auth_method="private_key_jwt", client_jwks=signing.jwks
+    )
+    assertion = signing.assertion(signer.client_id)
+    given["assertion"] = assertion["client_assertion"]
+    given["private key"] = signing.jwk.export(as_dict=True)["d"]
+    tokens("signer", post_form("/oauth/token", {**form, **assertion}))
+    return given
+
+
+def test_a_dump_holds_none_of_it(handed_out):
+    text = dump()
+
+    found = {
+        name for name, secret in handed_out.items() for spelling in spellings(secret) if spelling in text
+    }
+
+    assert found == set()
+    # What is there are digests: the dump is one, and of these very tokens.
+    for name in ("bound access_token", "bound refresh_token", "unspent code", "spent code", "request_uri"):
+        assert digest(handed_out[name]).encode() in text
+
+
+def test_the_search_finds_what_is_there(acme):
+    secret = secrets.token_urlsafe(32)
+    for spelling in spellings(secret):
+        acme.name = spelling.decode("latin-1").replace("\0", "")[:150]
+        if acme.name.isascii() and "\\" not in acme.name and acme.name.isprintable():
+            acme.save()
+            assert any(each in dump() for each in spellings(secret))

@@ -1,0 +1,119 @@
+"""Races, on PostgreSQL and in real threads: one winner, no error, and no row that nobody was handed."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from accounts.oauth.models import AccessToken, Grant, RefreshToken
+from accounts.oauth.validators import digest
+from tests import factories
+from tests.clients import Api, Flow, Page, post_form
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROUNDS = 100
+PARALLEL = 8
+SCOPE = "account:read"
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        yield pool
+
+
+@pytest.fixture
+def at_once(pool):
+    """``call`` from every thread of the pool, started together; their answers. Connections are kept."""
+
+    def run(call):
+        barrier = threading.Barrier(PARALLEL)
+
+        def wait_and_call():
+            barrier.wait()
+            return call()
+
+        return [future.result() for future in [pool.submit(wait_and_call) for _ in range(PARALLEL)]]
+
+    yield run
+    barrier = threading.Barrier(PARALLEL)
+    for future in [pool.submit(lambda: (barrier.wait(), connection.close())) for _ in range(PARALLEL)]:
+        future.result()
+
+
+@pytest.fixture
+def page(auditor):
+    page = Page()
+    page.sign_in(auditor)
+    return page
+
+
+def refresh(client, token):
+    form = {"grant_type": "refresh_token", "client_id": client.client_id, "refresh_token": token}
+    return post_form("/oauth/token", form)
+
+
+def assert_one_winner(answers):
+    """The winner's tokens; the others were told that the grant is no good."""
+    assert sorted(answer.status_code for answer in answers) == [200] + [400] * (PARALLEL - 1)
+    assert all(answer.json() == {"error": "invalid_grant"} for answer in answers if answer.status_code == 400)
+    return next(answer.json() for answer in answers if answer.status_code == 200)
+
+
+def assert_family_is_over(client, tokens):
+    """Seven of eight were replays: whoever has the tokens, nobody is to be trusted with them."""
+    assert Api(tokens["access_token"]).get("/v1/account").status_code == 401
+    assert refresh(client, tokens["refresh_token"]).json() == {"error": "invalid_grant"}
+    assert not AccessToken.objects.exists()
+    assert not RefreshToken.objects.filter(revoked=None).exists()
+
+
+def test_a_hundred_rounds_of_parallel_redemptions(page, at_once):
+    client = factories.public_client()
+    for _ in range(ROUNDS):
+        flow = Flow(page, client, SCOPE)
+        code = flow.code()
+
+        won = assert_one_winner(at_once(lambda flow=flow, code=code: flow.exchange(code)))
+
+        # Every row there ever was is of the winner's.
+        handed_out = {digest(won["refresh_token"])}
+        assert set(RefreshToken.objects.values_list("token_checksum", flat=True)) == handed_out
+        assert_family_is_over(client, won)
+        RefreshToken.objects.all().delete()
+        Grant.objects.all().delete()
+
+
+def test_a_hundred_rounds_of_parallel_refreshes(page, at_once):
+    client = factories.public_client()
+    for _ in range(ROUNDS):
+        flow = Flow(page, client, SCOPE)
+        first = flow.exchange(flow.code()).json()
+
+        won = assert_one_winner(at_once(lambda token=first["refresh_token"]: refresh(client, token)))
+
+        handed_out = {digest(tokens["refresh_token"]) for tokens in (first, won)}
+        assert set(RefreshToken.objects.values_list("token_checksum", flat=True)) == handed_out
+        assert_family_is_over(client, won)
+        RefreshToken.objects.all().delete()
+        Grant.objects.all().delete()
+
+
+def test_a_pushed_request_is_spent_by_one_of_parallel_decisions(page, at_once):
+    client = factories.public_client()
+    flow = Flow(page, client, SCOPE)
+    flow.push()
+    form = {**page.form(flow.path), "decision": "allow"}
+    cookies = page.cookies
+
+    def decide():
+        other = Page()
+        other.cookies = cookies.copy()
+        return other.post(flow.path, form)
+
+    answers = at_once(decide)
+
+    assert sorted(answer.status_code for answer in answers) == [303] + [400] * (PARALLEL - 1)
+    assert Grant.objects.count() == 1
