@@ -97,7 +97,7 @@ def test_each_secret_has_the_readers_it_needs() -> None:
     assert readers["owner-secrets"] == {"setup", "migrate"}
     assert readers["database-secrets"] == {"setup", "db"}
     assert readers["cache-secrets"] == {"setup", "cache"}
-    assert readers["api-secrets"] == {"setup", "migrate", "seed", "api"}
+    assert readers["api-secrets"] == {"setup", "migrate", "seed", "api", "sweep"}
     assert readers["tls"] == {"setup", "api"}
     assert readers["demo"] == {"setup", "seed"}
     assert readers["setup-state"] == {"setup"}
@@ -113,7 +113,7 @@ def test_only_the_seed_is_a_demo() -> None:
 
 
 def test_the_service_runs_with_production_settings() -> None:
-    for name in ("migrate", "seed", "api"):
+    for name in ("migrate", "seed", "api", "sweep"):
         assert environment(name)["DJANGO_SETTINGS_MODULE"] == "config.settings"
 
 

@@ -31,6 +31,7 @@ RUN = ROOT / ".run"
 WORKERS = 2
 THREADS = 4
 SERVE_SECONDS = 60
+SWEEP_SECONDS = 3600
 PASSWORDS = ("superuser", "owner", "service", "ops")
 
 
@@ -85,6 +86,7 @@ def run(port: int) -> int:
         _step("Starting the service")
         service = _serve(environment, port)
         stack.callback(service.stop)
+        stack.callback(_sweep(environment).stop)
         _answer_to(service, port)
         _print_summary(port)
         service.process.wait()
@@ -164,6 +166,13 @@ def _serve(environment: dict[str, str], port: int) -> Child:
     command += ["--ssl-keyfile", str(RUN / "tls" / "server.key")]
     log = RUN / "service.log"
     log.unlink(missing_ok=True)
+    return Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=ROOT)
+
+
+def _sweep(environment: dict[str, str]) -> Child:
+    """What has expired is deleted while the demo runs."""
+    command = [sys.executable, "manage.py", "sweep_expired", "--every", str(SWEEP_SECONDS)]
+    log = RUN / "sweep.log"
     return Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=ROOT)
 
 
