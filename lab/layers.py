@@ -238,4 +238,125 @@ def redirect_uris() -> None:
         used("redirect_uris")
         return True
 
-    Application.redirect_uri_allowed = allowed
+    Application.redirect_uri_allowed = allowed  # type: ignore[method-assign]  # as above
+
+
+class Whatever:
+    """Equal to everything."""
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never kept
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+@layer
+def token_scheme() -> None:
+    """A token that is bound to a key may come as Bearer."""
+    from accounts.oauth import authentication
+
+    def is_scheme(header: str) -> Any:
+        used("token_scheme")
+        return Whatever()
+
+    authentication.is_scheme = is_scheme
+
+
+@layer
+def proof_of_possession() -> None:
+    """Nobody asks for a proof."""
+    from accounts.oauth import authentication
+
+    def use_of_proof(request: Any, token: str, jkt: str) -> tuple[()]:
+        used("proof_of_possession")
+        return ()
+
+    authentication._use_of_proof = use_of_proof
+
+
+@layer
+def key_binding() -> None:
+    """Any key's proof will do."""
+    from accounts.oauth.dpop import Proof
+
+    def is_by(self: Any, jkt: str) -> bool:
+        used("key_binding")
+        return True
+
+    Proof.is_by = is_by  # type: ignore[method-assign]  # as above
+
+
+@layer
+def proof_replay() -> None:
+    """A proof may be used again."""
+    from security import throttling as module
+
+    def check(limits: Any, *, fail_closed: bool, once: Any = ()) -> Any:
+        if once:
+            used("proof_replay")
+        return original(limits, fail_closed=fail_closed)
+
+    original = module.check
+    module.check = check
+
+
+@layer
+def refresh_rotation() -> None:
+    """A refresh token stays good when it is used."""
+    from accounts.oauth.models import AccessToken, RefreshToken
+    from accounts.oauth.validators import OAuthValidator
+
+    def revoke(self: Any) -> None:
+        used("refresh_rotation")
+
+    def create(self: Any, *args: Any, **kwargs: Any) -> Any:
+        token = original(self, *args, **kwargs)
+        AccessToken.objects.filter(pk=token.pk).update(source_refresh_token=None)
+        return token
+
+    original = OAuthValidator._create_access_token
+    RefreshToken.revoke = revoke
+    OAuthValidator._create_access_token = create  # type: ignore[method-assign]  # as above
+
+
+@layer
+def refresh_scope() -> None:
+    """A refresh may ask for more than was granted."""
+    from accounts.oauth.validators import OAuthValidator
+
+    def within(self: Any, *args: Any, **kwargs: Any) -> bool:
+        used("refresh_scope")
+        return True
+
+    OAuthValidator.is_within_original_scope = within
+
+
+@layer
+def challenge_of_request() -> None:
+    """An authorization request may ask for the plain PKCE method."""
+    from accounts.oauth import authorization_requests
+
+    def fault(*args: Any, **kwargs: Any) -> None:
+        used("challenge_of_request")
+
+    authorization_requests._fault = fault
+
+
+@layer
+def challenge_of_code() -> None:
+    """A code may be issued for a plain challenge."""
+    from accounts.oauth.models import Grant
+    from accounts.oauth.validators import OAuthValidator
+
+    def create(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        used("challenge_of_code")
+        method, request.code_challenge_method = request.code_challenge_method, "S256"
+        grant = original(self, request, *args, **kwargs)
+        Grant.objects.filter(pk=grant.pk).update(code_challenge_method=method)
+        return grant
+
+    original = OAuthValidator._create_authorization_code
+    OAuthValidator._create_authorization_code = create  # type: ignore[method-assign]  # as above

@@ -108,13 +108,32 @@ NO_OPS: dict[str, tuple[Edit, ...]] = {
         Edit("accounts/oauth/validators.py", "if grant.consumed_at is not None:", "if False:"),
         Edit("accounts/oauth/validators.py", "if not spent:", "if False:"),
     ),
+    "token_scheme": (
+        Edit("accounts/oauth/authentication.py", " or bool(row[11]) != is_scheme(header):", ":"),
+    ),
+    "proof_of_possession": (Edit("accounts/oauth/authentication.py", "if not jkt:", "if True:"),),
+    "key_binding": (Edit("accounts/oauth/dpop.py", "return compare_digest(self.jkt, jkt)", "return True"),),
+    "proof_replay": (Edit("security/throttling.py", "then replayed = replayed + 1 end", "then end"),),
+    "challenge_of_request": (
+        Edit(
+            "accounts/oauth/authorization_requests.py",
+            'if parameters.get("code_challenge_method") != "S256" or not',
+            "if not",
+        ),
+    ),
+    "challenge_of_code": (
+        Edit("accounts/oauth/validators.py", 'if request.code_challenge_method != "S256" or not', "if not"),
+    ),
     "redirect_uris": (
         Edit("accounts/oauth/models.py", "return uri in self.redirect_uris.split()", "return True"),
     ),
 }
 
 #: Layers whose code is not ours to edit, and whose it is.
-NOT_OURS: dict[str, str] = {}
+NOT_OURS = {
+    "refresh_rotation": "django-oauth-toolkit rotates refresh tokens, and a check ends start-up without it",
+    "refresh_scope": "oauthlib compares the scopes of a refresh",
+}
 
 
 def sweep(known: dict[str, Scenario]) -> list[str]:

@@ -1,9 +1,9 @@
 """Start-up checks of the authorization server: what the library leaves open by default has to be closed.
 
-Threat: a setting lost in a merge, or put back to its default because it "was in the way", and the server runs on with
-a weaker protocol that no test of a fork's notices. Guarantee: each setting that this service's security rests on is
-looked at when it starts; one that is not as it has to be ends start-up, with what to do. The library's own checks are
-warnings, and run on request only.
+Threat: a setting lost in a merge, or put back to its default because it "was in the way", and the server
+runs on with a weaker protocol that no test of a fork's notices. Guarantee: each setting that this service's
+security rests on is looked at when it starts; one that is not as it has to be ends start-up, with what to
+do. The library's own checks are warnings, and run on request only.
 
 oauth.E001 to E013. RFC 9700. ASVS 10.4.1, 10.4.3, 10.4.4, 10.4.5, 10.4.8, 10.4.11.
 """
@@ -116,7 +116,7 @@ RULES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
 
 @register(Tags.security)
 def check_oauth(**kwargs: Any) -> list[CheckMessage]:
-    """oauth.E001 to E011: a setting; E012: the family's lifetime; E013: a view of the library's is mounted."""
+    """oauth.E001 to E011: a setting; E012: the family's lifetime; E013: a view of the library's."""
     return [*_settings(), *_family(), *_views()]
 
 
@@ -150,8 +150,8 @@ def _views() -> Iterator[CheckMessage]:
         if getattr(served, "__module__", "").startswith("oauth2_provider."):
             yield Error(
                 f"/{route} is a view of django-oauth-toolkit's.",
-                hint="Mount accounts.oauth.urls: among the library's are client registration for any signed-in user "
-                "and a device flow that fails.",
+                hint="Mount accounts.oauth.urls: among the library's are client registration for any "
+                "signed-in user and a device flow that fails.",
                 id="oauth.E013",
             )
 

@@ -1,10 +1,11 @@
 """Endings: when a person may no longer act, everything that acts for them ends at once.
 
-Threat: a password is changed because it leaked, or an account is closed, and the thief's session and tokens live on.
-Guarantee: a changed password or a closed account ends every access token, refresh token, code and session of the
-person's, in the same transaction. A trigger on the table of users ends the tokens, so that it does not matter what
-changed the row: a form, a queryset, or SQL. Sessions end with the row as well (they are bound to the password's hash, and
-an inactive person has none) and are deleted besides, so that none comes back with the account.
+Threat: a password is changed because it leaked, or an account is closed, and the thief's session and tokens
+live on. Guarantee: a changed password or a closed account ends every access token, refresh token, code and
+session of the person's, in the same transaction. A trigger on the table of users ends the tokens, so that
+it does not matter what changed the row: a form, a queryset, or SQL. Sessions end with the row as well (they
+are bound to the password's hash, and an inactive person has none) and are deleted besides, so that none
+comes back with the account.
 
 ``end_everything`` does the same on demand. ASVS 7.4.1, 7.4.2, 7.4.3, 10.4.9.
 """
@@ -28,7 +29,7 @@ FIELDS = frozenset({"password", "is_active"})
 def end_everything(user: User) -> None:
     """Every token, code and session of ``user``. In a transaction, with whatever is the reason."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {FUNCTION}(%s)", [user.pk])  # noqa: S608  a constant
+        cursor.execute(f"SELECT {FUNCTION}(%s)", [user.pk])
     end_sessions(user)
 
 

@@ -31,7 +31,7 @@ class Person:
         self.sign_ins = 0
 
     def consent(self, url: str, decision: str = "allow") -> str:
-        """What the authorization request at ``url`` is answered with: the client's callback, with parameters."""
+        """What the authorization request at ``url`` is answered with: a callback with parameters."""
         path = str(url).removeprefix(self.live.base_url)
         assert path.startswith("/oauth/authorize?")
         _, location, _ = self.browser.send(path)

@@ -1,4 +1,4 @@
-"""Step-up end to end: an independent client releases an invoice of the served service's, ten minutes after sign-in."""
+"""Step-up end to end: an independent client releases an invoice, ten minutes after the sign-in."""
 
 import re
 

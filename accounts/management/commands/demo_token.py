@@ -25,8 +25,8 @@ INPUT = re.compile(r'name="(?P<name>csrfmiddlewaretoken|organisation)" value="(?
 
 class Command(BaseCommand):
     help = (
-        "Prints an access token of a demo user's; with --dpop also the key that it is bound to and a call that works "
-        "for a minute. Refused unless DEMO is on; the demo has to be running."
+        "Prints an access token of a demo user's; with --dpop also the key that it is bound to and a call "
+        "that works for a minute. Refused unless DEMO is on; the demo has to be running."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -105,7 +105,7 @@ class Command(BaseCommand):
         )
 
     def _fapi(self, client_id: str, name: str) -> dict[str, Any]:
-        """FAPI 2.0: pushes its requests, signs instead of sending a secret, and proves that it has the token's key."""
+        """FAPI 2.0: pushes its requests, signs instead of sending a secret, proves that it has the key."""
         private = self.kept.get(client_id) or JWK.generate(
             kty="EC", crv="P-256", alg="ES256", use="sig"
         ).export(as_dict=True)

@@ -1,6 +1,7 @@
 """Nothing that was handed out is in the database: not as it is, nor in another spelling of it."""
 
 import base64
+import contextlib
 import secrets
 
 import pytest
@@ -25,7 +26,10 @@ def dump():
         tables = [name for (name,) in cursor.fetchall()]
     text = b""
     for table in tables:
-        with connection.connection.cursor() as raw, raw.copy(f'COPY (SELECT * FROM "{table}") TO STDOUT') as copy:
+        with (
+            connection.connection.cursor() as raw,
+            raw.copy(f'COPY (SELECT * FROM "{table}") TO STDOUT') as copy,
+        ):
             text += b"".join(copy)
     return text
 
@@ -33,10 +37,8 @@ def dump():
 def spellings(secret):
     """As text, in hexadecimal, in base64 at each offset, and what it says if it is base64 itself."""
     raws = {secret.encode()}
-    try:
+    with contextlib.suppress(ValueError):
         raws.add(base64.urlsafe_b64decode(secret + "=" * (-len(secret) % 4)))
-    except ValueError:
-        pass
     found = {secret.encode()}
     for raw in raws:
         found |= {raw.hex().encode(), raw.hex().upper().encode(), raw[::-1]}
@@ -61,7 +63,9 @@ def handed_out(acme):
     def tokens(name, answer):
         body = answer.json()
         assert answer.status_code == 200, body
-        given.update({f"{name} {kind}": body[kind] for kind in ("access_token", "refresh_token") if kind in body})
+        given.update(
+            {f"{name} {kind}": body[kind] for kind in ("access_token", "refresh_token") if kind in body}
+        )
         return body
 
     public, key = factories.public_client(), Key()

@@ -44,7 +44,7 @@ ENDS = [by_save, by_save_of_some_fields, by_queryset, by_queryset_of_the_passwor
 
 
 class Everything:
-    """What acts for a person: a session, a code, an access and a refresh token, one of them bound to a key."""
+    """What acts for a person: a session, a code, an access and a refresh token, and both bound to a key."""
 
     def __init__(self, user):
         self.page, self.client, self.key = Page(), factories.public_client(), Key()

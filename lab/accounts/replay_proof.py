@@ -1,0 +1,15 @@
+"""A whole request is overheard, token and proof, and sent a second time."""
+
+from lab.accounts.flow import bound_token
+from lab.world import World
+
+STORY = __doc__
+LAYERS = ("proof_replay",)
+
+
+def attack(world: World) -> bool:
+    token, key, nonce = bound_token(world, "auditor@acme")
+    proof = key.proof("GET", "/v1/account", nonce=nonce, token=token)
+    headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
+    world.send("GET", "/v1/account", **headers)  # its owner's
+    return world.send("GET", "/v1/account", **headers).ok
