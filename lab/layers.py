@@ -258,11 +258,11 @@ def token_scheme() -> None:
     """A token that is bound to a key may come as Bearer."""
     from accounts.oauth import authentication
 
-    def is_scheme(header: str) -> Any:
+    def is_scheme(authorization: str) -> Any:
         used("token_scheme")
         return Whatever()
 
-    authentication.is_scheme = is_scheme
+    authentication.is_scheme = is_scheme  # type: ignore[attr-defined]  # imported there
 
 
 @layer

@@ -10,6 +10,7 @@ LAYERS = ("proof_replay",)
 def attack(world: World) -> bool:
     token, key, nonce = bound_token(world, "auditor@acme")
     proof = key.proof("GET", "/v1/account", nonce=nonce, token=token)
-    headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
-    world.send("GET", "/v1/account", **headers)  # its owner's
-    return world.send("GET", "/v1/account", **headers).ok
+    owner, thief = (
+        world.send("GET", "/v1/account", Authorization=f"DPoP {token}", DPoP=proof) for _ in range(2)
+    )
+    return owner.ok and thief.ok

@@ -133,12 +133,13 @@ def test_a_fapi_client_without_its_key_is_refused(connect, live):
         client.pushed_authorization_request(client.authorization_request(scope=SCOPE))
 
 
-def test_a_service_client(connect, live, session):
+def test_a_service_client(connect, live):
+    scopes = live.client("demo-service-acme")["scopes"]
+    if not scopes:
+        pytest.skip("No rule of this service's is for service clients.")
     client = connect(secret_of(live, "demo-service-acme"))
 
-    token = client.client_credentials(
-        scope="invoices:read" if live.client("demo-service-acme")["scopes"] else ""
-    )
+    token = client.client_credentials(scope=scopes[0])
 
     assert client.introspect_token(token)["sub"] == "demo-service-acme"
 
