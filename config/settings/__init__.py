@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "accounts",
     "accounts.oauth",
     "resources",
+    "guardian",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -108,6 +109,9 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",
     # Framing is denied by CSP frame-ancestors and X-Frame-Options of security.headers on every answer.
     "security.W002",
+    # Guardian's backend lets a superuser and a global permission into every row. Nothing here asks
+    # user.has_perm(): grants are read by security.object_permissions.
+    "guardian.W001",
 ]
 
 # --- Data -------------------------------------------------------------------------------------------------
@@ -162,6 +166,11 @@ CSRF_COOKIE_SECURE = True
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_FAILURE_VIEW = "security.errors.csrf_failure"
+
+# Grants on single objects (security.object_permissions). Guardian makes no user of its own, and patches none.
+ANONYMOUS_USER_NAME = None
+GUARDIAN_MONKEY_PATCH_USER = False
+GUARDIAN_MONKEY_PATCH_GROUP = False
 
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth.Application"
 OAUTH2_PROVIDER_GRANT_MODEL = "oauth.Grant"
