@@ -5,6 +5,7 @@ import json
 import secrets
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,15 +30,19 @@ class Answer:
 
 
 class World:
-    """The service under attack, on loopback only. ``demo`` is the content of its demo file."""
+    """The service under attack, on loopback only.
 
-    def __init__(self, base_url: str, ca_file: str, demo: dict[str, Any]) -> None:
+    ``demo`` is the content of its demo file, ``mail`` the directory that it writes mails to.
+    """
+
+    def __init__(self, base_url: str, ca_file: str, demo: dict[str, Any], mail: Path | None = None) -> None:
         host, _, port = base_url.removeprefix("https://").partition(":")
         if host not in LOCAL:
             raise ValueError(f"{host} is not this machine: the lab attacks its own service only")
         self.base_url = base_url
         self.ca_file = ca_file
         self.demo = demo
+        self.mail = mail or Path("/nonexistent")
         self.host, self.port = host, int(port)
         self.context = ssl.create_default_context(cafile=ca_file)
         self.tokens: dict[tuple[str, str], str] = {}
@@ -93,6 +98,15 @@ class World:
             Content_Type="application/x-www-form-urlencoded",
             **headers,
         )
+
+    def mailed_link(self, address: str) -> str:
+        """The path of the last link that was mailed to ``address``."""
+        found = ""
+        for file in sorted(self.mail.iterdir(), key=lambda file: file.stat().st_mtime_ns):
+            text = file.read_text()
+            if f"To: {address}\n" in text:
+                found = text.split(self.base_url)[-1].split()[0]
+        return found
 
     def unique(self, prefix: str) -> str:
         return f"{prefix} {secrets.token_hex(6)}"

@@ -29,9 +29,9 @@ from django.db.migrations.operations.base import Operation
 CURRENT = "(SELECT nullif(current_setting('app.organisation', true), '')::bigint)"
 BELONGS = f"organisation_id = {CURRENT}"
 
-#: Tables with an organisation that have no policy, and why.
+#: Tables with an organisation that are not for their tenant alone, and why.
 EXEMPT = {
-    "accounts.membership": "the authentication statement reads it to find the tenant",
+    "accounts.membership": "the authentication statement reads it to find the tenant; then its policy holds",
     "oauth.application": "the token endpoint reads it before there is a tenant",
     "oauth.grant": "redeemed by its digest before there is a tenant",
     "oauth.accesstoken": "the authentication statement finds it by its digest",
