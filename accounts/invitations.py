@@ -1,18 +1,18 @@
 """Invitations: how a person comes into an organisation, by a link in a mail and their own consent.
 
-Threat: a link that is guessed, overheard, used twice, or opened by somebody else; a form that mails the world
-or tells who has an account; an administrator who was removed and comes back by a link of their own. Guarantee:
-the link holds 256 random bits, kept as a digest, and the organisation's public id, so that the row is found
-under row security. It works once, for 7 days, and only while its sender may invite; a new one ends the one
-before. Whoever has an account accepts signed in as exactly the invited address; whoever has none chooses a
-password, and then signs in as always. Used, expired, revoked and unknown links give one page. Inviting answers
-the same whether there is an account or not, and is limited.
+Threat: a link that is guessed, overheard, used twice, or opened by somebody else; a form that mails the
+world or tells who has an account; an administrator who was removed and comes back by a link of their own.
+Guarantee: the link holds 256 random bits, kept as a digest, and the organisation's public id, so that the
+row is found under row security. It works once, for 7 days, and only while its sender may invite; a new one
+ends the one before. Whoever has an account accepts signed in as exactly the invited address; whoever has
+none chooses a password, and then signs in as always. Used, expired, revoked and unknown links give one page.
+Inviting answers the same whether there is an account or not, and is limited.
 
-The mail is sent after the commit. If the mail server does not take it, the answer is 503: the row stays, nobody
-has its link, and inviting again sends a new one.
+The mail is sent after the commit. If the mail server does not take it, the answer is 503: the row stays,
+nobody has its link, and inviting again sends a new one.
 
-Settings: INVITATION_LIFETIME, THROTTLE_INVITE, EMAIL_URL, EMAIL_FROM. OWASP API2:2023, API6:2023. ASVS 6.3.8,
-6.4.1, 6.6.2, 6.6.3, 14.2.1.
+Settings: INVITATION_LIFETIME, THROTTLE_INVITE, EMAIL_URL, EMAIL_FROM. OWASP API2:2023, API6:2023.
+ASVS 1.3.11, 6.3.8, 6.4.1.
 """
 
 import logging

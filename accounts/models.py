@@ -130,7 +130,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
 
 class Invitation(PublicIdModel, TenantModel):
-    """An address asked to join an organisation in a role. Of the token in the mail, only the digest is kept."""
+    """An address asked to join an organisation in a role. Of the link's token, only the digest is kept."""
 
     email = models.EmailField(max_length=254)
     role = models.CharField(max_length=32, validators=[validate_role])

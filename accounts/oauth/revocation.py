@@ -6,7 +6,7 @@ membership go its codes, access tokens and refresh tokens, in the same transacti
 service clients for which the person answers. A token request locks the membership before the code or token
 that it redeems, as the removal does, so none is issued in between.
 
-RFC 9700 section 4.14. ASVS 7.4.2, 8.3.1.
+RFC 9700 section 4.14. ASVS 7.4.5, 8.3.2.
 """
 
 from typing import Any
