@@ -1,6 +1,6 @@
 """The forms of the pages: sign-in, and joining by invitation."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
@@ -39,7 +39,7 @@ class JoinForm(forms.Form):
         try:
             return str(StrictCharField(max_length=150).run_validation(name))
         except serializers.ValidationError as error:
-            raise forms.ValidationError([str(fault) for fault in error.args[0]]) from None
+            raise forms.ValidationError([str(fault) for fault in cast(list[Any], error.detail)]) from None
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

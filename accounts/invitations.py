@@ -19,6 +19,7 @@ import logging
 from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -229,7 +230,8 @@ class InvitationPage(View):
             "words": all_roles().get(invitation.role, ""),
             "form": None if account else form or JoinForm(email=invitation.email),
             "may_accept": account is None or is_signed_in_as(request, account),
-            "sign_in": settings.LOGIN_URL,
+            "is_somebody_else": request.user.is_authenticated,
+            "sign_in": f"{settings.LOGIN_URL}?{urlencode({'next': request.path})}",
         }
         return TemplateResponse(request, "accounts/invitation.html", context, status=status)
 
