@@ -79,9 +79,13 @@ class World:
 
     def call(self, who: str, method: str, path: str, body: Any = None, *, scope: str = "") -> Answer:
         """An API call of theirs, with a JSON body or raw bytes."""
+        return self.call_with(self.token(who, scope), method, path, body)
+
+    def call_with(self, token: str, method: str, path: str, body: Any = None) -> Answer:
+        """An API call with some token."""
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         kind = {"Content-Type": "application/json"} if raw else {}
-        return self.send(method, path, raw, Authorization=f"Bearer {self.token(who, scope)}", **kind)
+        return self.send(method, path, raw, Authorization=f"Bearer {token}", **kind)
 
     def guess(self, username: str, password: str, **headers: str) -> Answer:
         """One attempt to sign in, with a fresh form."""
