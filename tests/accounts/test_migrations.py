@@ -36,7 +36,7 @@ def database():
         )
         assert done.returncode == 0, done.stderr
 
-    with psycopg.connect(owner_url, autocommit=True) as connection:
+    with psycopg.connect(with_database(owner_url, "postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         yield with_database(owner_url, name), migrate
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
