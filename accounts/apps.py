@@ -8,6 +8,6 @@ class AccountsConfig(AppConfig):
 
     scopes = {
         "account:read": "See who you are and what your role is",
-        "members:manage": "Manage the members of the organisation",
+        "members:manage": "Manage the members of the organisation, and invite to it",
     }
     roles = {"org_admin": "Manages members and clients of the organisation"}

@@ -17,7 +17,8 @@ from accounts.serializers import AccountReader
 from security import audit, throttling
 from security.client_ip import client_address, throttle_key
 from security.errors import DependencyUnavailable, TooManyRequests, render
-from security.policy import Allow, NoObjects, PolicyViewSet, Rule
+from security.object_permissions import NoObjects
+from security.policy import Allow, PolicyViewSet, Rule
 from security.scopes import all_roles
 
 

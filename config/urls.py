@@ -2,6 +2,8 @@
 
 from django.urls import include, path
 
+from accounts.invitations import InvitationPage, InvitationViewSet
+from accounts.members import MemberViewSet
 from accounts.oauth.metadata import ResourceMetadataView, ServerMetadataView
 from accounts.views import AccountViewSet, SignInView, SignOutView
 from config.documentation import document, documentation, oauth2_redirect
@@ -13,6 +15,8 @@ from security.routes import resource
 
 urlpatterns = [
     path("v1/account", AccountViewSet.as_view({"get": "retrieve"}), name="account"),
+    path("v1/", include(resource("members", MemberViewSet))),
+    path("v1/", include(resource("invitations", InvitationViewSet))),
     path("v1/", include(resource("audit-events", AuditEventViewSet))),
     path("v1/", include("resources.urls")),
     path("oauth/", include("accounts.oauth.urls")),
@@ -30,6 +34,11 @@ urlpatterns = [
         name="sign-in",
     ),
     path("sign-out", exempt_from_policy(SignOutView.as_view(), reason="ends a session"), name="sign-out"),
+    path(
+        "invitation/<str:organisation>/<str:token>",
+        exempt_from_policy(InvitationPage.as_view(), reason="a page: the link's token, and the form's"),
+        name="invitation",
+    ),
     path("docs", exempt_from_policy(documentation, reason="a page, for signed-in users"), name="docs"),
     path("docs/openapi.yaml", exempt_from_policy(document, reason="for signed-in users"), name="schema"),
     path(

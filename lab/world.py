@@ -5,6 +5,7 @@ import json
 import secrets
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,15 +30,19 @@ class Answer:
 
 
 class World:
-    """The service under attack, on loopback only. ``demo`` is the content of its demo file."""
+    """The service under attack, on loopback only.
 
-    def __init__(self, base_url: str, ca_file: str, demo: dict[str, Any]) -> None:
+    ``demo`` is the content of its demo file, ``mail`` the directory that it writes mails to.
+    """
+
+    def __init__(self, base_url: str, ca_file: str, demo: dict[str, Any], mail: Path | None = None) -> None:
         host, _, port = base_url.removeprefix("https://").partition(":")
         if host not in LOCAL:
             raise ValueError(f"{host} is not this machine: the lab attacks its own service only")
         self.base_url = base_url
         self.ca_file = ca_file
         self.demo = demo
+        self.mail = mail or Path("/nonexistent")
         self.host, self.port = host, int(port)
         self.context = ssl.create_default_context(cafile=ca_file)
         self.tokens: dict[tuple[str, str], str] = {}
@@ -74,9 +79,13 @@ class World:
 
     def call(self, who: str, method: str, path: str, body: Any = None, *, scope: str = "") -> Answer:
         """An API call of theirs, with a JSON body or raw bytes."""
+        return self.call_with(self.token(who, scope), method, path, body)
+
+    def call_with(self, token: str, method: str, path: str, body: Any = None) -> Answer:
+        """An API call with some token."""
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         kind = {"Content-Type": "application/json"} if raw else {}
-        return self.send(method, path, raw, Authorization=f"Bearer {self.token(who, scope)}", **kind)
+        return self.send(method, path, raw, Authorization=f"Bearer {token}", **kind)
 
     def guess(self, username: str, password: str, **headers: str) -> Answer:
         """One attempt to sign in, with a fresh form."""
@@ -93,6 +102,15 @@ class World:
             Content_Type="application/x-www-form-urlencoded",
             **headers,
         )
+
+    def mailed_link(self, address: str) -> str:
+        """The path of the last link that was mailed to ``address``."""
+        found = ""
+        for file in sorted(self.mail.iterdir(), key=lambda file: file.stat().st_mtime_ns):
+            text = file.read_text()
+            if f"To: {address}\n" in text:
+                found = text.split(self.base_url)[-1].split()[0]
+        return found
 
     def unique(self, prefix: str) -> str:
         return f"{prefix} {secrets.token_hex(6)}"

@@ -9,8 +9,10 @@ from security.scopes import CONTACT_ROLE
 CONTROLS_WITH_CHECKS = (
     "client_ip",
     "database_roles",
+    "field_access",
     "identifiers",
     "keyring",
+    "object_permissions",
     "policy",
     "row_security",
     "strict_input",

@@ -43,7 +43,7 @@ def _mac(key: str, purpose: str, message: bytes) -> bytes:
 
 @register(Tags.security)
 def check_keyring(**kwargs: Any) -> list[CheckMessage]:
-    """security.E060: a key that can be guessed; E061: the same key twice."""
+    """security.E080: a key that can be guessed; E081: the same key twice."""
     messages: list[CheckMessage] = []
     keys = settings.SIGNING_KEYS
     if any(len(key) < MIN_KEY_LENGTH or len(set(key)) < 10 for key in keys):
@@ -52,7 +52,7 @@ def check_keyring(**kwargs: Any) -> list[CheckMessage]:
                 "SIGNING_KEYS has a key that is too short or too uniform.",
                 hint=f"Give at least {MIN_KEY_LENGTH} random characters for each, such as those of "
                 'python -c "import secrets; print(secrets.token_urlsafe(32))".',
-                id="security.E060",
+                id="security.E080",
             )
         )
     if len(set(keys)) != len(keys):
@@ -60,7 +60,7 @@ def check_keyring(**kwargs: Any) -> list[CheckMessage]:
             Error(
                 "SIGNING_KEYS has one key twice.",
                 hint="Put the new key first, keep the old one behind it for a while, then drop it.",
-                id="security.E061",
+                id="security.E081",
             )
         )
     return messages

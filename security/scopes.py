@@ -62,6 +62,8 @@ class Access:
     currency: str
     role: str
     scopes: frozenset[str]
+    #: The groups of a contact, through which objects may be shared with them (security.object_permissions).
+    groups: tuple[int, ...] = ()
     #: How and when the person authenticated (security.step_up); nobody did behind a service client's token.
     acr: str = ""
     auth_time: datetime | None = None

@@ -2,11 +2,11 @@
 
 The library's own class reads ``request.POST``, so it parses bodies before the caller is known and accepts
 tokens from them; and it costs a query for each relation. Here the Authorization header is the only place,
-and one SELECT finds the token by digest, joins the client, the person and their membership, and sets
-``app.organisation`` and ``app.user`` for the rest of the transaction in its own select list. No row, no
-tenant: an expired token, a token for another resource, an inactive person and a former member all look like
-an unknown token. So does a token that is bound to a key and comes as Bearer, or one that is not and comes
-as DPoP (accounts.oauth.dpop).
+and one SELECT finds the token by digest, joins the client, the person and their membership, and sets what
+security.row_security goes by for the rest of the transaction in its own select list. No row, no tenant: an
+expired token, a token for another resource, an inactive person and a former member all look like an unknown
+token, and so does a service client whose responsible person is but a contact. So does a token that is bound
+to a key and comes as Bearer, or one that is not and comes as DPoP (accounts.oauth.dpop).
 
 RFC 6750, RFC 8707, RFC 9449. OWASP API2:2023. ASVS 6.3.4, 10.3.1, 10.3.2, 10.3.5, 14.2.1.
 """
@@ -26,7 +26,7 @@ from accounts.models import User
 from accounts.oauth.dpop import InvalidDPoPProof, NonceRequired, Proof, is_scheme
 from accounts.oauth.validators import digest
 from security.errors import REALM, InvalidCredentials, InvalidProof, InvalidToken, UseNonce
-from security.scopes import SERVICE_ROLE, Access
+from security.scopes import CONTACT_ROLE, SERVICE_ROLE, Access
 from security.throttling import Once
 
 #: RFC 6750 b64token, within what this server issues.
@@ -41,7 +41,11 @@ SELECT token.id, token.scope, token.user_id,
        membership.role,
        token.cnf_jkt, token.acr, token.auth_time,
        set_config('app.organisation', organisation.id::text, true),
-       set_config('app.user', person.id::text, true)
+       set_config('app.user', person.id::text, true),
+       set_config('app.member', CASE WHEN membership.role <> %s THEN 'on' ELSE '' END, true),
+       set_config('app.groups', CASE WHEN membership.role = %s THEN array_to_string(ARRAY(
+         SELECT belonging.group_id FROM accounts_user_groups belonging WHERE belonging.user_id = person.id
+       ), ',') ELSE '' END, true)
   FROM oauth_accesstoken token
   JOIN oauth_application client ON client.id = token.application_id
   JOIN accounts_user person ON person.id = coalesce(token.user_id, client.user_id)
@@ -49,6 +53,7 @@ SELECT token.id, token.scope, token.user_id,
   JOIN accounts_membership membership
     ON membership.user_id = person.id AND membership.organisation_id = organisation.id
  WHERE token.token_checksum = %s AND token.expires > %s AND token.resource ? %s AND person.is_active
+   AND (token.user_id IS NOT NULL OR membership.role <> %s)
 """
 
 
@@ -66,7 +71,8 @@ class BearerAuthentication(BaseAuthentication):
         if match is None or "access_token" in request.query_params:
             raise InvalidCredentials
         with connection.cursor() as cursor:
-            cursor.execute(STATEMENT, [digest(match[1]), type(self).clock(), settings.PUBLIC_URL])
+            values = [CONTACT_ROLE, CONTACT_ROLE, digest(match[1]), type(self).clock(), settings.PUBLIC_URL]
+            cursor.execute(STATEMENT, [*values, CONTACT_ROLE])
             row = cursor.fetchone()
         if row is None or bool(row[11]) != is_scheme(header):
             raise InvalidToken
@@ -83,6 +89,7 @@ class BearerAuthentication(BaseAuthentication):
             currency=row[9],
             acr=row[12],
             auth_time=row[13],
+            groups=tuple(int(group) for group in row[17].split(",") if group),
             once=_use_of_proof(request, match[1], row[11]),
         )
         # For what runs outside DRF: the access log and the audit of refusals.

@@ -141,6 +141,9 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
         allow = request.POST.get("decision") == "allow"
         membership = (
             self._memberships(request)
+            # Locked, so that no code is given that a removal or a new password would not end.
+            .select_for_update(of=("self", "user"), no_key=True)
+            .select_related("user")
             .filter(organisation__public_id=canonical_uuid(request.POST.get("organisation", "")))
             .first()
         )

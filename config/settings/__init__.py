@@ -7,6 +7,7 @@ place each, with reasons. Every variable read here is listed in ``.env.example``
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -57,6 +58,7 @@ INSTALLED_APPS = [
     "accounts",
     "accounts.oauth",
     "resources",
+    "guardian",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -112,6 +114,9 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",
     # Framing is denied by CSP frame-ancestors and X-Frame-Options of security.headers on every answer.
     "security.W002",
+    # Guardian's backend lets a superuser and a global permission into every row. Nothing here asks
+    # user.has_perm(): grants are read by security.object_permissions.
+    "guardian.W001",
 ]
 
 # --- Data -------------------------------------------------------------------------------------------------
@@ -169,6 +174,14 @@ CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_FAILURE_VIEW = "security.errors.csrf_failure"
 
+# Grants on single objects (security.object_permissions). Guardian makes no user of its own, and patches none.
+ANONYMOUS_USER_NAME = None
+GUARDIAN_MONKEY_PATCH_USER = False
+GUARDIAN_MONKEY_PATCH_GROUP = False
+
+#: How long the link of an invitation works.
+INVITATION_LIFETIME = timedelta(days=7)
+
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth.Application"
 OAUTH2_PROVIDER_GRANT_MODEL = "oauth.Grant"
 OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth.AccessToken"  # noqa: S105  a model's name
@@ -207,6 +220,20 @@ OAUTH2_PROVIDER: dict[str, Any] = {
     "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
     "COMPLIANT_BCP_RFC9700_PKCE_REQUIRED": True,
 }
+
+# --- Mail -------------------------------------------------------------------------------------------------
+
+MAIL = env.mail("EMAIL_URL")
+EMAIL_BACKEND: str = MAIL["BACKEND"]
+EMAIL_FILE_PATH = MAIL.get("FILE_PATH")
+EMAIL_HOST: str = MAIL.get("HOST", "")
+EMAIL_PORT: int = MAIL.get("PORT", 0)
+EMAIL_HOST_USER: str = MAIL.get("HOST_USER", "")
+EMAIL_HOST_PASSWORD: str = MAIL.get("HOST_PASSWORD", "")
+EMAIL_USE_SSL: bool = MAIL.get("USE_SSL", False)
+EMAIL_USE_TLS: bool = MAIL.get("USE_TLS", False)
+EMAIL_TIMEOUT = 10  # seconds, for each step of talking to the mail server
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", default=f"no-reply@{urlsplit(PUBLIC_URL).hostname}")
 
 # --- The API ----------------------------------------------------------------------------------------------
 
@@ -259,6 +286,7 @@ THROTTLES = {
     "token": env.text("THROTTLE_TOKEN", default="120/60"),
     "token_principal": env.text("THROTTLE_TOKEN_PRINCIPAL", default="60/60"),
     "authorize": env.text("THROTTLE_AUTHORIZE", default="120/60"),
+    "invite": env.text("THROTTLE_INVITE", default="30/3600"),
 }
 #: Networks whose X-Forwarded-For is believed (CIDR). Empty: the peer is the client.
 TRUSTED_PROXIES = env.items("TRUSTED_PROXIES", default="")

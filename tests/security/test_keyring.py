@@ -51,9 +51,9 @@ def test_what_is_no_signature_is_none(settings, signature):
     [
         ([], []),
         ([NEW, OLD], []),
-        (["short"], ["security.E060"]),
-        ([NEW, "a" * 60], ["security.E060"]),
-        ([NEW, NEW], ["security.E061"]),
+        (["short"], ["security.E080"]),
+        ([NEW, "a" * 60], ["security.E080"]),
+        ([NEW, NEW], ["security.E081"]),
     ],
 )
 def test_a_bad_key_ends_start_up(settings, keys, ids):
