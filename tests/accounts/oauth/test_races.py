@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.oauth.models import AccessToken, Grant, RefreshToken
 from accounts.oauth.validators import digest
@@ -117,3 +117,55 @@ def test_a_pushed_request_is_spent_by_one_of_parallel_decisions(page, at_once):
 
     assert sorted(answer.status_code for answer in answers) == [303] + [400] * (PARALLEL - 1)
     assert Grant.objects.count() == 1
+
+
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
+
+
+def until_somebody_waits():
+    """For a lock of this thread's transaction."""
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(WAITING)
+            if cursor.fetchone()[0]:
+                return
+
+
+@pytest.mark.parametrize("grant", ["code", "refresh_token", "consent"])
+def test_nothing_issued_at_the_same_moment_survives_a_new_password(page, auditor, grant):
+    """The password is changed after the token request has looked at the person, and before it commits."""
+    client = factories.public_client()
+    flow = Flow(page, client, SCOPE)
+    code = flow.code()
+    held = flow.exchange(code).json() if grant == "refresh_token" else None
+    form = {**page.form(flow.path), "decision": "allow"}
+    issued, answers = threading.Event(), []
+
+    def issue():
+        try:
+            with transaction.atomic():
+                if grant == "code":
+                    answers.append(flow.exchange(code))
+                elif grant == "refresh_token":
+                    answers.append(refresh(client, held["refresh_token"]))
+                else:
+                    answers.append(page.post(flow.path, form))
+                issued.set()
+                until_somebody_waits()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=issue)
+    thread.start()
+    issued.wait(10)
+    auditor.set_password("a new password of theirs")
+    auditor.save()
+    thread.join()
+
+    assert [answer.status_code for answer in answers] in ([200], [303])
+    assert not AccessToken.objects.exists()
+    assert not RefreshToken.objects.filter(revoked=None).exists()
+    assert not Grant.objects.exists()
