@@ -43,6 +43,8 @@ GRANT_TYPES = frozenset(settings.OAUTH2_PROVIDER["OAUTH2_GRANT_TYPES_SUPPORTED"]
 #: Session: authorization requests that have sent the person to sign in anew → when.
 SENT_TO_SIGN_IN = "sent_to_sign_in"
 MAX_SENT = 8
+#: How long a sign-in that was asked for counts as the answer, however small ``max_age`` is: there is no loop.
+TO_COME_BACK_SECONDS = 300
 
 
 class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
@@ -96,8 +98,8 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
         asked = self.asked
         sent = parse_datetime(request.session.get(SENT_TO_SIGN_IN, {}).get(asked.digest, ""))
         since = context.auth_time
-        came_back = sent is not None and since is not None and since >= sent
         age = (now - since).total_seconds() if since is not None else float("inf")
+        came_back = sent is not None and since is not None and since >= sent and age <= TO_COME_BACK_SECONDS
         old = "login" in asked.prompt or (asked.max_age is not None and age > asked.max_age)
         weak = bool(asked.acr_values) and not context.satisfies(asked.acr_values)
         if weak and came_back:

@@ -363,6 +363,18 @@ def test_max_age_0_is_one_sign_in_and_no_loop(page, client, auditor):
     assert "code" in answer(flow.decide())
 
 
+def test_a_sign_in_that_was_asked_for_does_not_count_for_ever(page, client, auditor, session_of):
+    flow = Flow(page, client, SCOPE, prompt="login")
+    page.get(flow.path)
+    page.sign_in(auditor)
+    assert page.get(flow.path).status_code == 200
+    (asked,) = SessionStore(page.cookies["__Host-session"].value)["sent_to_sign_in"]
+
+    session_of(sent_to_sign_in={asked: minutes_ago(8)}, auth_time=minutes_ago(7))
+
+    assert is_sent_to_sign_in(page.get(flow.path))
+
+
 @pytest.mark.parametrize("max_age", ["", "x", "-1", "1.5", "1e9", "9" * 20, "\u0663"])
 def test_a_max_age_that_is_none_is_an_error(page, client, max_age):
     assert answer(page.get(Flow(page, client, SCOPE, max_age=max_age).path))["error"] == "invalid_request"
