@@ -71,8 +71,10 @@ class BearerAuthentication(BaseAuthentication):
         if match is None or "access_token" in request.query_params:
             raise InvalidCredentials
         with connection.cursor() as cursor:
-            values = [CONTACT_ROLE, CONTACT_ROLE, digest(match[1]), type(self).clock(), settings.PUBLIC_URL]
-            cursor.execute(STATEMENT, [*values, CONTACT_ROLE])
+            token, now = digest(match[1]), type(self).clock()
+            cursor.execute(
+                STATEMENT, [CONTACT_ROLE, CONTACT_ROLE, token, now, settings.PUBLIC_URL, CONTACT_ROLE]
+            )
             row = cursor.fetchone()
         if row is None or bool(row[11]) != is_scheme(header):
             raise InvalidToken
