@@ -1,6 +1,11 @@
 """A person with a browser: signs in where they are sent to, and consents."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
 
 from accounts.management.commands.demo_token import Browser
 from tests.live.service import Service
@@ -42,6 +47,24 @@ class Person:
             return location  # an error, or no question
         _, location, _ = self.browser.send(path, {**self.browser.form(path), "decision": decision})
         return location
+
+
+class EagerAdapter(HTTPAdapter):
+    """Reads every answer at once: the library leaves some unread, and their connections open."""
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        response = super().send(*args, **kwargs)
+        response.content  # noqa: B018  reading it is what is wanted
+        return response
+
+
+@contextmanager
+def https_session(live: Service) -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False  # or a CA bundle of the environment's goes before ours
+        session.verify = live.demo["ca_file"]
+        session.mount("https://", EagerAdapter())
+        yield session
 
 
 def ten_minutes_later(live: Service) -> None:

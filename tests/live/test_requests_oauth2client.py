@@ -1,7 +1,6 @@
 """The served authorization server and an independent client: requests_oauth2client, over HTTPS."""
 
 import pytest
-import requests
 from requests_oauth2client import (
     ClientSecretBasic,
     InvalidGrant,
@@ -11,7 +10,7 @@ from requests_oauth2client import (
 )
 from requests_oauth2client.exceptions import AuthorizationResponseError, InvalidClient, UnauthorizedClient
 
-from tests.live.person import Person
+from tests.live.person import Person, https_session
 
 SCOPE = "account:read audit:read"
 AUDITOR = "auditor@globex.example"
@@ -19,9 +18,7 @@ AUDITOR = "auditor@globex.example"
 
 @pytest.fixture
 def session(live):
-    with requests.Session() as session:
-        session.trust_env = False  # or a CA bundle of the environment's goes before ours
-        session.verify = live.demo["ca_file"]
+    with https_session(live) as session:
         yield session
 
 

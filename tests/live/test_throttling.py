@@ -32,13 +32,14 @@ def empty(valkey):
 
 
 @pytest.fixture
-def serve(live_database, valkey, tmp_path_factory):
+def serve(live, live_database, valkey, tmp_path_factory):
     """Serve the same data behind another limit, with every bucket full."""
     started = []
 
     def start(rate):
         empty(valkey)
         environment = {"VALKEY_URL": valkey.url, "THROTTLE_READ": rate, "THROTTLE_ADDRESS": "100000/60"}
+        environment["PUBLIC_URL"] = live.base_url  # the audience of the token
         service = Service(tmp_path_factory.mktemp("limited"), {**live_database, **environment})
         started.append(service)
         return service.start()

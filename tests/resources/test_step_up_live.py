@@ -2,10 +2,9 @@
 
 import re
 
-import requests
 from requests_oauth2client import OAuth2Client, PublicApp
 
-from tests.live.person import Person, ten_minutes_later
+from tests.live.person import Person, https_session, ten_minutes_later
 
 SCOPE = "invoices:read invoices:release"
 
@@ -33,9 +32,7 @@ def approved_invoice(live, session):
 
 
 def test_release_asks_for_a_new_sign_in_and_then_takes_it(live):
-    with requests.Session() as session:
-        session.trust_env = False  # or a CA bundle of the environment's goes before ours
-        session.verify = live.demo["ca_file"]
+    with https_session(live) as session:
         client = OAuth2Client.from_discovery_endpoint(
             f"{live.base_url}/.well-known/oauth-authorization-server",
             issuer=live.base_url,

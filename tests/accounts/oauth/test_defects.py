@@ -186,7 +186,7 @@ def test_a_client_and_person_are_limited_from_everywhere(auditor, settings):
     page.sign_in(auditor)
     flow = Flow(page, factories.public_client(), "account:read")
     codes = [flow.code() for _ in range(3)]
-    settings.THROTTLES = {**settings.THROTTLES, "token_principal": "2/6000"}
+    settings.THROTTLES = {**settings.THROTTLES, "token_principal": "2/60"}
 
     def exchange(code):
         form = {"grant_type": "authorization_code", "client_id": flow.client.client_id, "code": code}
