@@ -3,12 +3,14 @@
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from security.identifiers import PublicIdModel
+from accounts.signals import access_ended
+from security.identifiers import PublicIdModel, uuid7
 from security.scopes import all_roles
 
 
@@ -55,6 +57,19 @@ class User(PublicIdModel, AbstractBaseUser, PermissionsMixin):  # type: ignore[d
     def __str__(self) -> str:
         return str(self.public_id)
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new password or deactivation ends every session at once, and by the signal every token."""
+        # Django sets _password in set_password() and not when it only hashes the same one anew.
+        changed = self.pk is not None and self._password is not None  # type: ignore[attr-defined]  # not in the stubs
+        super().save(*args, **kwargs)
+        if changed or not self.is_active:
+            self.end_access()
+
+    def end_access(self) -> None:
+        """End every session, and let the receivers of ``access_ended`` end what they have issued."""
+        self.sessions.all().delete()
+        access_ended.send(type(self), user=self)
+
 
 class Organisation(PublicIdModel):  # type: ignore[django-manager-missing]  # of OAuth
     """A tenant. Everything that a token may reach belongs to one."""
@@ -87,3 +102,28 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.user_id}@{self.organisation_id}"
+
+
+class Session(AbstractBaseSession):
+    """A browser's session, as far as the database may know it (accounts.sessions).
+
+    ``session_key`` is the digest of the key and ``session_data`` is sealed under it, so a row opens nothing.
+    """
+
+    session_key = models.CharField(max_length=64, primary_key=True)
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_seen_at = models.DateTimeField(default=timezone.now, editable=False)
+    address = models.GenericIPAddressField(null=True, editable=False)
+    user_agent = models.CharField(max_length=200, blank=True, default="", editable=False)
+    second_factor = models.BooleanField(default=False, editable=False)
+
+    def __str__(self) -> str:
+        return f"session {self.public_id}"
+
+    @classmethod
+    def get_session_store_class(cls) -> Any:
+        from accounts.sessions import SessionStore
+
+        return SessionStore

@@ -2,8 +2,8 @@
 
 from django.urls import include, path
 
+from accounts.me import GrantViewSet, MeViewSet, SessionViewSet
 from accounts.oauth.views import ResourceMetadataView, ServerMetadataView
-from accounts.views import AccountViewSet, SignInView, SignOutView
 from config.documentation import document, documentation, oauth2_redirect
 from security import errors
 from security.audit_trail import AuditEventViewSet
@@ -12,7 +12,9 @@ from security.policy import exempt_from_policy
 from security.routes import resource
 
 urlpatterns = [
-    path("v1/account", AccountViewSet.as_view({"get": "retrieve"}), name="account"),
+    path("v1/me", MeViewSet.as_view({"get": "retrieve"}), name="me"),
+    path("v1/", include(resource("me/sessions", SessionViewSet))),
+    path("v1/", include(resource("me/grants", GrantViewSet))),
     path("v1/", include(resource("audit-events", AuditEventViewSet))),
     path("v1/", include("resources.urls")),
     path("oauth/", include("accounts.oauth.urls")),
@@ -24,12 +26,7 @@ urlpatterns = [
         ".well-known/oauth-protected-resource",
         exempt_from_policy(ResourceMetadataView.as_view(), reason="public metadata, RFC 9728"),
     ),
-    path(
-        "sign-in",
-        exempt_from_policy(SignInView.as_view(), reason="where people authenticate"),
-        name="sign-in",
-    ),
-    path("sign-out", exempt_from_policy(SignOutView.as_view(), reason="ends a session"), name="sign-out"),
+    path("", include("accounts.urls")),
     path("docs", exempt_from_policy(documentation, reason="a page, for signed-in users"), name="docs"),
     path("docs/openapi.yaml", exempt_from_policy(document, reason="for signed-in users"), name="schema"),
     path(

@@ -101,6 +101,7 @@ class Lab:
 
     def __init__(self) -> None:
         self.stack = ExitStack()
+        self.tokens: dict[tuple[str, str], tuple[float, str]] = {}
 
     def __enter__(self) -> "Lab":
         self.directory = Path(
@@ -155,7 +156,8 @@ class Lab:
         log = self.directory / "service.log"
         server = Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=ROOT)
         demo = json.loads((self.directory / "demo.json").read_text())
-        world = World(self.environment["PUBLIC_URL"], str(self.directory / "tls" / "ca.pem"), demo)
+        ca_file = str(self.directory / "tls" / "ca.pem")
+        world = World(self.environment["PUBLIC_URL"], ca_file, demo, self.tokens)
 
         def answers() -> bool:
             try:

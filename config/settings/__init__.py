@@ -28,6 +28,8 @@ if len(SECRET_KEY) < MIN_SECRET_LENGTH or len(set(SECRET_KEY)) < 10:
     )
 if any(word in SECRET_KEY.lower() for word in PLACEHOLDERS):
     raise ImproperlyConfigured("SECRET_KEY is a placeholder: give random characters of your own.")
+#: Former keys, newest first: what they sealed and signed is still read, and nothing is written with them.
+SECRET_KEY_FALLBACKS = env.secret("SECRET_KEY_FALLBACKS", default="").split()
 
 DEBUG = False
 if env.boolean("DEBUG", default=False):
@@ -54,10 +56,15 @@ INSTALLED_APPS = [
     "accounts",
     "accounts.oauth",
     "resources",
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "oauth2_provider",
     "rest_framework",
     "drf_spectacular",
@@ -83,6 +90,8 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -93,7 +102,14 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
-        "OPTIONS": {"context_processors": ["csp.context_processors.nonce"]},
+        "OPTIONS": {
+            "context_processors": [
+                "csp.context_processors.nonce",
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
     }
 ]
 
@@ -144,18 +160,47 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 12},
     },
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "accounts.passwords.MaximumLengthValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "name")},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.passwords.CommonLongPasswordValidator"},
 ]
+#: Seconds for which a link to set a new password is good.
+PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "/sign-in"
 LOGIN_REDIRECT_URL = "/docs"
-LOGOUT_REDIRECT_URL = "/sign-in"
+LOGOUT_REDIRECT_URL = "/signed-out"
+
+# django-allauth: the steps of sign-in and the second factors. Sign-up is closed by the adapter.
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+#: Seconds for which a sign-in may rest between its steps.
+ACCOUNT_LOGIN_TIMEOUT = 300
+#: Every view of ours is limited by security.throttling, before it judges anything.
+ACCOUNT_RATE_LIMITS = False
+MFA_ADAPTER = "accounts.second_factor.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+#: A passkey is unlocked by its owner, always, so it is two factors.
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
+MFA_RATE_LIMITS = False
+MFA_RECOVERY_CODE_DIGITS = 10
+MFA_RECOVERY_CODES_SHOW_ONCE = True
 
 SESSION_COOKIE_NAME = "__Host-session"
 SESSION_COOKIE_SECURE = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
+SESSION_IDLE_SECONDS = int(timedelta(minutes=30).total_seconds())
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 CSRF_COOKIE_NAME = "__Host-csrf"
 CSRF_COOKIE_SECURE = True
@@ -249,6 +294,11 @@ THROTTLES = {
     "write": env.text("THROTTLE_WRITE", default="120/60"),
     "sign_in_address": env.text("THROTTLE_SIGN_IN_ADDRESS", default="60/60"),
     "sign_in_account": env.text("THROTTLE_SIGN_IN_ACCOUNT", default="10/60"),
+    "sign_in_device": env.text("THROTTLE_SIGN_IN_DEVICE", default="10/60"),
+    "second_factor": env.text("THROTTLE_SECOND_FACTOR", default="5/60"),
+    "second_factor_day": env.text("THROTTLE_SECOND_FACTOR_DAY", default="50/86400"),
+    "reset_address": env.text("THROTTLE_RESET_ADDRESS", default="20/3600"),
+    "reset_account": env.text("THROTTLE_RESET_ACCOUNT", default="5/3600"),
     "token": env.text("THROTTLE_TOKEN", default="120/60"),
 }
 #: Networks whose X-Forwarded-For is believed (CIDR). Empty: the peer is the client.

@@ -7,6 +7,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts import second_factor
+from accounts.management.commands.demo_token import totp
 from accounts.models import Membership, User
 from accounts.oauth.models import Application
 from security.scopes import all_roles
@@ -44,9 +46,22 @@ def test_the_file_is_for_its_owner_only(demo_file):
 
 def test_its_users_can_sign_in(demo_file):
     call_command("seed_demo")
-    user = json.loads(demo_file.read_text())["users"][0]
 
-    assert Page().sign_in(User.objects.get(email=user["username"]), user["password"]).status_code == 303
+    for user in json.loads(demo_file.read_text())["users"]:
+        page = Page()
+        response = page.enter_password(User.objects.get(email=user["username"]), user["password"])
+        if user["totp_secret"]:
+            response = page.enter_code(totp(user["totp_secret"], second_factor.clock()))
+        assert response.status_code == 303
+        assert response["Location"] == "/docs"
+
+
+def test_roles_that_need_a_second_factor_have_one(demo_file):
+    call_command("seed_demo")
+
+    with_seed = {user["role"] for user in json.loads(demo_file.read_text())["users"] if user["totp_secret"]}
+    assert with_seed == second_factor.roles_requiring_mfa()
+    assert "org_admin" in with_seed
 
 
 def test_again_it_keeps_what_is_there(demo_file):

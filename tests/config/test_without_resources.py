@@ -72,7 +72,7 @@ def test_it_passes_every_check_and_test_and_starts(fork, live_database, tmp_path
         service.prepare()
         service.start()
         token = service.token("auditor@acme.example", "account:read audit:read")
-        assert service.get("/v1/account", token)[0] == 200
+        assert service.get("/v1/me", token)[0] == 200
         assert service.get("/v1/audit-events", token)[0] == 200
         assert service.get("/v1/invoices", token)[0] == 404
     finally:

@@ -77,7 +77,7 @@ def test_a_foreign_object_costs_what_an_unknown_one_costs(operation, us, them):
     """The number of statements, and their text, do not tell them apart."""
     call = example(operation, us)
     api = them.api(call.role)
-    api.send("GET", "/v1/account")
+    api.send("GET", "/v1/me")
 
     assert statements(api, operation, call, call.target.public_id) == statements(
         api, operation, call, UNKNOWN

@@ -104,18 +104,18 @@ def sign_in(service, **form):
 
 def test_postgresql_stopped_and_started_again(mortal, token):
     service = mortal.service
-    assert service.get("/v1/account", token)[0] == 200
+    assert service.get("/v1/me", token)[0] == 200
     mortal.postgres.stop()
     try:
         for _ in range(10):
-            assert_503(service.get("/v1/account", token))
+            assert_503(service.get("/v1/me", token))
         assert_503(service.get("/readyz"))
         assert_503(service.get("/oauth/authorize?client_id=x"))
         assert service.get("/healthz")[0] == 200
     finally:
         mortal.postgres.start()
 
-    took = seconds_until(lambda: service.get("/v1/account", token)[0] == 200, within=RECOVERY_SECONDS)
+    took = seconds_until(lambda: service.get("/v1/me", token)[0] == 200, within=RECOVERY_SECONDS)
 
     assert took < RECOVERY_SECONDS
     # Every worker and thread has recovered, not only the one that answered.
@@ -129,7 +129,7 @@ def test_valkey_stopped_and_started_again(mortal, token):
     mortal.valkey.stop()
     try:
         assert_503(sign_in(service, **form))
-        statuses = [service.get("/v1/account", token)[0] for _ in range(LIMIT * 3)]
+        statuses = [service.get("/v1/me", token)[0] for _ in range(LIMIT * 3)]
     finally:
         mortal.valkey.start()
 
@@ -148,7 +148,7 @@ def test_the_service_starts_without_valkey_and_degrades(mortal, usernames):
     other.environment["PUBLIC_URL"] = mortal.service.base_url
     try:
         other.start()
-        statuses = [other.get("/v1/account", token)[0] for _ in range(LIMIT * 3)]
+        statuses = [other.get("/v1/me", token)[0] for _ in range(LIMIT * 3)]
     finally:
         other.stop()
     assert LIMIT <= statuses.count(200) <= 2 * LIMIT
@@ -157,7 +157,7 @@ def test_the_service_starts_without_valkey_and_degrades(mortal, usernames):
 def test_a_stop_is_clean_and_writes_the_counted_refusals(mortal):
     service = mortal.service
     for _ in range(20):
-        assert service.get("/v1/account", "nonsense")[0] == 401
+        assert service.get("/v1/me", "nonsense")[0] == 401
     service.stop()
 
     counts = mortal_counts(mortal)

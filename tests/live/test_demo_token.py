@@ -6,7 +6,7 @@ import pytest
 def test_it_prints_a_token_that_works(live):
     token = live.token("auditor@acme.example", "account:read audit:read")
 
-    status, _, body = live.get("/v1/account", token)
+    status, _, body = live.get("/v1/me", token)
 
     assert status == 200
     assert b'"role":"auditor"' in body

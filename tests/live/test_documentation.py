@@ -51,7 +51,7 @@ def test_pkce_sign_in_and_a_call(live, browser_page):
     expect(flow.get_by_role("heading", name="Authorized")).to_be_visible()
     page.locator("button.btn-done").first.click()
 
-    operation = page.locator("#operations-account-account_retrieve")
+    operation = page.locator("#operations-me-me_retrieve")
     operation.locator("button.opblock-summary-control").click()
     operation.locator("button.try-out__btn").click()
     operation.locator("button.execute").click()

@@ -189,7 +189,7 @@ def test_no_organisation_asks_again(page, client, chosen):
 
 def test_a_person_of_two_organisations_chooses_one(page, client, auditor, acme):
     other = factories.organisation()
-    Membership.objects.create(user=auditor, organisation=other, role="org_admin")
+    Membership.objects.create(user=auditor, organisation=other, role="auditor")
     flow = Flow(page, client, SCOPE)
     assert "checked" not in page.get(flow.path).content.decode()
 
