@@ -43,6 +43,7 @@ from accounts.forms import (
 from accounts.models import User
 from accounts.reauthentication import recent_authentication_required
 from accounts.redirects import next_url
+from accounts.sessions import SessionStore
 from accounts.views import limit
 from security.client_ip import client_address, throttle_key
 
@@ -102,7 +103,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "codes_left": len(codes.wrap().get_unused_codes()) if codes else 0,
         "is_required": second_factor.is_required(user),
         "sessions": user.sessions.order_by("-last_seen_at"),
-        "this_session": request.session.get("row", {}).get("public_id"),
+        "this_session": cast(SessionStore, request.session).public_id,
     }
     return render(request, "accounts/overview.html", context)
 
@@ -193,7 +194,7 @@ def _tell(request: HttpRequest, user: User, event: Event, what: str) -> None:
 def end_session(request: HttpRequest) -> HttpResponse:
     """One of the person's own, or all but this one."""
     user = cast(User, request.user)
-    ours = request.session.get("row", {}).get("public_id")
+    ours = cast(SessionStore, request.session).public_id
     sessions = user.sessions.exclude(public_id=ours)
     if "session" in request.POST:
         try:

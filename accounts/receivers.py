@@ -10,7 +10,6 @@ from django.utils import timezone
 from accounts import events, second_factor, sessions
 from security import audit
 from security.client_ip import UNKNOWN, client_address
-from security.identifiers import uuid7
 
 MAX_USER_AGENT = 200
 
@@ -23,7 +22,6 @@ def remember_session(request: HttpRequest, user: Any, **kwargs: Any) -> None:
     request.session["auth_time"] = now
     request.session["amr"] = second_factor.methods_of(request, user)
     request.session[sessions.ROW] = {
-        "public_id": str(uuid7()),
         "created_at": now,
         "address": None if address == UNKNOWN else address,
         "user_agent": request.headers.get("User-Agent", "").replace("\x00", "")[:MAX_USER_AGENT],

@@ -15,7 +15,6 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
@@ -24,6 +23,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts import vault
+from security.identifiers import uuid7
 
 PURPOSE = "session"
 #: What the row says of a signed-in session; kept in its data, as Django writes rows from data.
@@ -38,6 +38,11 @@ class SessionStore(DatabaseStore):
     clock: ClassVar[Callable[[], datetime]] = timezone.now
 
     model: Any  # its type is the model's
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        #: The row's name in lists. A new key is a new row with a new name.
+        self.public_id = uuid7()
 
     @classmethod
     def get_model_class(cls) -> Any:
@@ -60,6 +65,7 @@ class SessionStore(DatabaseStore):
         except vault.CannotOpen:
             self._session_key = None
             return {}
+        self.public_id = row.public_id
         if row.last_seen_at < now - timedelta(seconds=SEEN_SECONDS):
             self.model.objects.filter(pk=row.pk).update(last_seen_at=now)
         return data
@@ -69,13 +75,18 @@ class SessionStore(DatabaseStore):
 
     # --- writing ---
 
+    def create(self) -> None:
+        self.public_id = uuid7()
+        super().create()
+
     def create_model_instance(self, data: dict[str, Any]) -> Any:
         key: str = self._get_or_create_session_key()  # type: ignore[attr-defined]  # not in the stubs
         now = type(self).clock()
         row = data.get(ROW, {})
         started = parse_datetime(row.get("created_at", "")) or now
-        instance = self.model(
+        return self.model(
             session_key=digest(key),
+            public_id=self.public_id,
             session_data=vault.seal(json.dumps(data), purpose=PURPOSE, owner=key),
             expire_date=started + timedelta(seconds=settings.SESSION_COOKIE_AGE),
             user_id=data.get(SESSION_KEY),
@@ -85,9 +96,6 @@ class SessionStore(DatabaseStore):
             user_agent=row.get("user_agent", ""),
             second_factor="mfa" in data.get("amr", []),
         )
-        if "public_id" in row:
-            instance.public_id = UUID(row["public_id"])
-        return instance
 
     async def acreate_model_instance(self, data: dict[str, Any]) -> Any:
         raise NotImplementedError("a session written here would be stored as it is")

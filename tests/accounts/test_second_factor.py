@@ -81,7 +81,8 @@ def test_the_target_is_kept_over_the_steps(boss):
 
 
 @pytest.mark.parametrize(
-    "code", ["", "000000", "12345", "abcdef", "0" * 32, "0" * 33, "１２３４５６", "a\x00b"]
+    "code",
+    ["", "000000", "12345", "abcdef", "0" * 32, "0" * 33, "\uff11\uff12\uff13\uff14\uff15\uff16", "a\x00b"],
 )
 def test_a_wrong_code_is_refused(boss, code):
     page = Page()
