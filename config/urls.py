@@ -8,6 +8,7 @@ from config.documentation import document, documentation, oauth2_redirect
 from security import errors
 from security.audit_trail import AuditEventViewSet
 from security.availability import live, ready
+from security.page_limits import uncounted
 from security.policy import exempt_from_policy
 from security.routes import resource
 
@@ -34,9 +35,12 @@ urlpatterns = [
         exempt_from_policy(oauth2_redirect, reason="static; where Swagger UI's sign-in returns"),
         name="docs-oauth2-redirect",
     ),
-    path("problems/<slug:slug>", exempt_from_policy(errors.problem_page, reason="explains the error types")),
-    path("healthz", exempt_from_policy(live, reason="liveness; tells nothing")),
-    path("readyz", exempt_from_policy(ready, reason="readiness; tells nothing")),
+    path(
+        "problems/<slug:slug>",
+        exempt_from_policy(uncounted(errors.problem_page), reason="explains the error types"),
+    ),
+    path("healthz", exempt_from_policy(uncounted(live), reason="liveness; tells nothing")),
+    path("readyz", exempt_from_policy(uncounted(ready), reason="readiness; tells nothing")),
 ]
 
 handler400 = errors.bad_request

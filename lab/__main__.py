@@ -157,7 +157,8 @@ class Lab:
         server = Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=ROOT)
         demo = json.loads((self.directory / "demo.json").read_text())
         ca_file = str(self.directory / "tls" / "ca.pem")
-        world = World(self.environment["PUBLIC_URL"], ca_file, demo, self.tokens)
+        url, database_url = self.environment["PUBLIC_URL"], self.environment["DATABASE_OWNER_URL"]
+        world = World(url, ca_file, demo, self.tokens, database_url=database_url)
 
         def answers() -> bool:
             try:

@@ -104,6 +104,27 @@ NO_OPS: dict[str, tuple[Edit, ...]] = {
     ),
     "transport": (Edit("security/transport.py", "request.get_host()  #", "pass  #"),),
     "csrf": (Edit("config/settings/__init__.py", '    "django.middleware.csrf.CsrfViewMiddleware",\n', ""),),
+    "session_keys": (
+        Edit("accounts/sign_in.py", "    request.session.cycle_key()\n", ""),
+        Edit(
+            "accounts/sessions.py",
+            "    def create(self) -> None:",
+            "    def cycle_key(self) -> None:\n        pass\n\n    def create(self) -> None:",
+        ),
+    ),
+    "spent_codes": (
+        Edit("accounts/second_factor.py", 'row.data.get("last_step", 0) >= current_step()', "False"),
+    ),
+    "session_digests": (
+        Edit(
+            "accounts/sessions.py",
+            'return hashlib.sha256((session_key or "").encode()).hexdigest()',
+            'return session_key or ""',
+        ),
+    ),
+    "known_devices": (
+        Edit("accounts/devices.py", 'return device if _fingerprint(account) in people else ""', 'return ""'),
+    ),
     "code_replay": (
         Edit("accounts/oauth/validators.py", "if grant.consumed_at is not None:", "if False:"),
         Edit("accounts/oauth/validators.py", "if not spent:", "if False:"),
@@ -111,7 +132,10 @@ NO_OPS: dict[str, tuple[Edit, ...]] = {
 }
 
 #: Layers whose code is not ours to edit, and whose it is.
-NOT_OURS = {"redirect_uris": "django-oauth-toolkit compares redirect URIs"}
+NOT_OURS = {
+    "redirect_uris": "django-oauth-toolkit compares redirect URIs",
+    "pending_sign_in": "django-allauth signs in after its last step",
+}
 
 
 def sweep(known: dict[str, Scenario]) -> list[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import psycopg
+
 from accounts.management.commands.demo_token import Browser
 
 LOCAL = ("localhost", "127.0.0.1")
@@ -40,6 +42,8 @@ class World:
         ca_file: str,
         demo: dict[str, Any],
         tokens: dict[tuple[str, str], tuple[float, str]] | None = None,
+        *,
+        database_url: str = "",
     ) -> None:
         host, _, port = base_url.removeprefix("https://").partition(":")
         if host not in LOCAL:
@@ -47,6 +51,7 @@ class World:
         self.base_url = base_url
         self.ca_file = ca_file
         self.demo = demo
+        self.database_url = database_url
         self.host, self.port = host, int(port)
         self.context = ssl.create_default_context(cafile=ca_file)
         # Of all servers of a run: they share the database, and whoever has a second factor signs in with a
@@ -106,6 +111,17 @@ class World:
             Content_Type="application/x-www-form-urlencoded",
             **headers,
         )
+
+    def start_session(self) -> str:
+        """The key of a session that nobody is signed in to."""
+        answer = self.send("GET", "/sign-in/passkey")
+        cookie: str = answer.headers["Set-Cookie"]
+        return cookie.split("__Host-session=")[1].split(";")[0]
+
+    def dump(self, statement: str) -> list[Any]:
+        """What a copy of the database shows to whoever finds it."""
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(statement.encode()).fetchall()
 
     def unique(self, prefix: str) -> str:
         return f"{prefix} {secrets.token_hex(6)}"

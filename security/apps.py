@@ -10,6 +10,7 @@ CONTROLS_WITH_CHECKS = (
     "client_ip",
     "database_roles",
     "identifiers",
+    "page_limits",
     "policy",
     "row_security",
     "strict_input",

@@ -92,6 +92,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "security.page_limits.PageLimitMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -124,6 +125,9 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",
     # Framing is denied by CSP frame-ancestors and X-Frame-Options of security.headers on every answer.
     "security.W002",
+    # Django's Redis cache is shared, and its increment is atomic. An outage of it, which the library does not
+    # expect of this one, is security.page_limits' 503.
+    "django_ratelimit.W001",
 ]
 
 # --- Data -------------------------------------------------------------------------------------------------
@@ -146,6 +150,15 @@ DATABASE_OPS = env.database("DATABASE_OPS_URL", required=False)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 VALKEY_URL = env.secret("VALKEY_URL")
+# For django-ratelimit alone (security.page_limits). Its keys are among those that Valkey's user may touch.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": VALKEY_URL,
+        "KEY_PREFIX": "throttle:page",
+        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
+    }
+}
 
 # --- Who is calling ---------------------------------------------------------------------------------------
 
@@ -300,6 +313,12 @@ THROTTLES = {
     "reset_address": env.text("THROTTLE_RESET_ADDRESS", default="20/3600"),
     "reset_account": env.text("THROTTLE_RESET_ACCOUNT", default="5/3600"),
     "token": env.text("THROTTLE_TOKEN", default="120/60"),
+}
+#: The outer limit of what is not API: of an address, and of a client and of an account at one address.
+PAGE_LIMITS = {
+    "address": env.text("THROTTLE_PAGE_ADDRESS", default="600/60"),
+    "client": env.text("THROTTLE_PAGE_CLIENT", default="300/60"),
+    "account": env.text("THROTTLE_PAGE_ACCOUNT", default="60/60"),
 }
 #: Networks whose X-Forwarded-For is believed (CIDR). Empty: the peer is the client.
 TRUSTED_PROXIES = env.items("TRUSTED_PROXIES", default="")

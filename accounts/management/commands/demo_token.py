@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from html import unescape
+from http import HTTPStatus
 from http.cookiejar import CookieJar
 from typing import IO, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -62,30 +63,39 @@ class Browser:
 
     def __init__(self, base_url: str, ca_file: str) -> None:
         self.base_url = base_url
+        self.cookies = CookieJar()
         self.opener = urllib.request.build_opener(
             urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca_file or None)),
-            urllib.request.HTTPCookieProcessor(CookieJar()),
+            urllib.request.HTTPCookieProcessor(self.cookies),
             NoRedirect,
         )
 
     def sign_in(self, user: dict[str, Any]) -> None:
         """As one of the demo's users: the password, and a code where the answer is a question for one."""
-        form = {**self.form("/sign-in"), "username": user["username"], "password": user["password"]}
-        status, location, _ = self.send("/sign-in", form)
+        status, location = self.enter_password(user)
         if location == CODE_PATH:
             status, location = self.enter_code(user["totp_secret"])
         if not location:
             raise CommandError(f"Sign-in failed with status {status}.")
 
+    def enter_password(self, user: dict[str, Any]) -> tuple[int, str]:
+        """(status, Location)."""
+        form = {**self.form("/sign-in"), "username": user["username"], "password": user["password"]}
+        status, location, _ = self.send("/sign-in", form)
+        return status, location
+
     def enter_code(self, secret: str) -> tuple[int, str]:
         """(status, Location). A code is good once: one that was spent just now is followed by the next."""
         for _ in range(2):
-            code = totp(secret, time.time())
-            status, location, _ = self.send(CODE_PATH, {**self.form(CODE_PATH), "code": code})
-            if location:
-                break
+            if location := self.send_code(totp(secret, time.time())):
+                return HTTPStatus.SEE_OTHER, location
             time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)
-        return status, location
+        return HTTPStatus.OK, ""
+
+    def send_code(self, code: str) -> str:
+        """Where it leads; empty for a code that is not right or was used."""
+        _, location, _ = self.send(CODE_PATH, {**self.form(CODE_PATH), "code": code})
+        return location
 
     def authorize(self, client: dict[str, Any], scope: str) -> tuple[str, str]:
         """The code and its PKCE verifier."""
