@@ -1,7 +1,9 @@
 """Every route of the service. What is not API is exempted by name, with the reason beside it."""
 
+from django.conf import settings
 from django.urls import include, path
 
+from accounts import staff
 from accounts.me import GrantViewSet, MeViewSet, SessionViewSet
 from accounts.oauth.views import ResourceMetadataView, ServerMetadataView
 from config.documentation import document, documentation, oauth2_redirect
@@ -42,6 +44,9 @@ urlpatterns = [
     path("healthz", exempt_from_policy(uncounted(live), reason="liveness; tells nothing")),
     path("readyz", exempt_from_policy(uncounted(ready), reason="readiness; tells nothing")),
 ]
+
+if settings.ADMIN:
+    urlpatterns += [path("admin/", staff.site.urls)]
 
 handler400 = errors.bad_request
 handler403 = errors.permission_denied

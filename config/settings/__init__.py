@@ -56,7 +56,7 @@ INSTALLED_APPS = [
     "accounts",
     "accounts.oauth",
     "resources",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # without the packages' own pages (accounts.staff)
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -258,6 +258,9 @@ OAUTH2_PROVIDER: dict[str, Any] = {
     "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
     "COMPLIANT_BCP_RFC9700_PKCE_REQUIRED": True,
 }
+
+#: The staff's site under /admin/ (accounts.staff). Off: it has no routes.
+ADMIN = env.boolean("ADMIN", default=False)
 
 # --- The API ----------------------------------------------------------------------------------------------
 
