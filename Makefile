@@ -15,7 +15,7 @@ UV = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab lab-sweep matrix check checks $(CHECKS:%=check-%) fix openapi lock clean compose-up compose-down
+.PHONY: help run test lab lab-sweep bench matrix check checks $(CHECKS:%=check-%) fix openapi lock clean compose-up compose-down
 MAKEFLAGS += --no-print-directory
 
 help: ## List the targets
@@ -72,6 +72,9 @@ fix: $(VENV)/installed ## Format, and fix what the linter can
 
 openapi: $(VENV)/installed ## Write openapi.yaml anew
 	@$(LOCAL) exec --settings config.settings -- $(PY) manage.py spectacular --validate --fail-on-warn --file openapi.yaml
+
+bench: $(VENV)/installed ## Measure a contact's pages out of a million invoices, and hold them to their bounds
+	@$(LOCAL) exec -- $(PY) -m benchmarks.contact_pages
 
 matrix: $(VENV)/installed ## Write the authorization matrix anew, by really calling
 	@UPDATE_MATRIX=1 $(LOCAL) exec -- $(PY) -m pytest --quiet tests/contract/test_matrix.py

@@ -9,7 +9,7 @@ ASVS 7.4.2, 7.5.2, 10.7.3. OWASP API2:2023.
 """
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from django.db.models import F, QuerySet
@@ -22,8 +22,9 @@ from accounts.models import Session
 from accounts.oauth.models import AccessToken, Grant, RefreshToken
 from accounts.serializers import GrantReader, MeReader, SessionReader
 from security import audit
+from security.object_permissions import NoObjects, ObjectRule
 from security.pagination import PageQuery
-from security.policy import Allow, NoObjects, ObjectRule, PolicyViewSet, Rule
+from security.policy import Allow, PolicyViewSet, Rule
 from security.scopes import Access, all_roles
 
 READ = (Allow("account:read", frozenset(all_roles())),)
@@ -32,6 +33,8 @@ MANAGE = (Allow("account:manage", frozenset(all_roles())),)
 
 class OwnObjects(ObjectRule):
     """Rows of the person's own: nobody else's exist for them, whatever their role."""
+
+    for_contacts: ClassVar[bool] = True
 
     def scope(self, queryset: QuerySet[Any], access: Access) -> QuerySet[Any]:
         return queryset.filter(user_id=access.user_id)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.signals import access_ended
 from security.identifiers import PublicIdModel, uuid7
-from security.scopes import all_roles
+from security.scopes import CONTACT_ROLE, all_roles
 
 
 def validate_role(value: str) -> None:
@@ -33,6 +33,14 @@ class UserManager(BaseUserManager["User"]):
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Staff who may do everything on the staff's site; for ``manage.py createsuperuser``."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def contacts_of(self, organisation_id: int) -> models.QuerySet["User"]:
+        """The active people to whom an organisation may share objects: its contacts."""
+        return self.filter(
+            is_active=True,
+            memberships__organisation_id=organisation_id,
+            memberships__role=CONTACT_ROLE,
+        )
 
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(email=(username or "").strip().lower())
@@ -93,7 +101,11 @@ class Organisation(PublicIdModel):  # type: ignore[django-manager-missing]  # of
 
 
 class Membership(models.Model):
-    """A person's one role in an organisation. Read on every request, so a change is felt by the next."""
+    """A person's one role in an organisation. Read on every request, so a change is felt by the next.
+
+    A contact is an outsider with a row here as well: one person has one relation to an organisation, so that
+    nobody can be a member and a contact of it. The role alone opens no object.
+    """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="memberships")

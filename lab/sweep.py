@@ -35,10 +35,14 @@ class Edit:
 NO_OPS: dict[str, tuple[Edit, ...]] = {
     "scoping": (
         Edit(
-            "security/policy.py",
+            "security/object_permissions.py",
             "return queryset.filter(**{self.lookup: access.organisation_id})",
             "return queryset",
         ),
+        Edit(
+            "security/object_permissions.py", "if access.role == CONTACT_ROLE else rows", "if False else rows"
+        ),
+        Edit("security/object_permissions.py", "if access.role != CONTACT_ROLE:", "if True:"),
     ),
     "row_security": (
         Edit("security/row_security.py", "ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY"),
@@ -63,6 +67,11 @@ NO_OPS: dict[str, tuple[Edit, ...]] = {
             "[way for way in rule.allow if way.scope in self.access.scopes]",
             "list(rule.allow)",
         ),
+    ),
+    "field_access": (
+        Edit("security/field_access.py", "        if access is None:\n            return False\n", ""),
+        Edit("security/field_access.py", "self.roles is None or access.role in self.roles", "True"),
+        Edit("security/field_access.py", "self.states is None or instance.status in self.states", "True"),
     ),
     "unknown_fields": (
         Edit(

@@ -9,6 +9,7 @@ class ResourcesConfig(AppConfig):
     scopes = {
         "vendors:read": "Read vendors",
         "vendors:write": "Create and edit vendors",
+        "vendors:share": "Share vendors, and their invoices, with contacts",
         "invoices:read": "Read invoices",
         "invoices:write": "Create, edit and submit invoices",
         "invoices:approve": "Approve, reject and void invoices",

@@ -1,9 +1,11 @@
-"""Demo objects: for each organisation a verified vendor whose cooling-off is over, and an invoice of its."""
+"""Demo objects: for each organisation a verified vendor whose cooling-off is over, and an invoice of its.
+The vendor is shared with the organisation's contact."""
 
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from guardian.shortcuts import assign_perm
 
 from resources.models import BANK_COOLING_OFF, Invoice, Vendor, normalise_number
 
@@ -39,4 +41,5 @@ def create(organisation: Any, users: dict[str, Any]) -> dict[str, str]:
             "created_by": users["clerk"],
         },
     )
+    assign_perm("view_vendor", users["contact"], vendor)
     return {"vendor": str(vendor.public_id), "invoice": str(invoice.public_id)}

@@ -2,13 +2,15 @@
 
 Rows belong to an organisation, known here only by an opaque id. Amounts are whole minor units of the
 organisation's one currency. Every rule of an invoice's life is here, under a row lock that the view takes;
-the constraints hold what locks cannot.
+the constraints hold what locks cannot. A vendor may be shared with a contact, who then sees its invoices: the
+grant on the vendor brings, by trigger, one on each of its invoices, so that both are found the same way.
 """
 
 import re
+import sys
 import unicodedata
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -16,15 +18,33 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from resources.errors import CoolingOff, SeparationOfDuties, VendorNotVerified
+from resources.triggers import share_invoices, share_moved_invoice, share_new_invoice
 from security.errors import StateConflict
 from security.identifiers import PublicIdModel
+from security.object_permissions import GroupGrant, UserGrant, place_grant
 from security.row_security import TenantModel
 
+MAX_NAME = 200
 MAX_AMOUNT = 99_999_999_999
 #: From this amount (minor units) an invoice needs two approvers.
 TWO_APPROVERS_FROM = 1_000_000
 #: Nothing is released to a vendor whose bank details changed less than this ago.
 BANK_COOLING_OFF = timedelta(hours=72)
+
+
+class VendorQuerySet(models.QuerySet["Vendor"]):
+    def named(self, prefix: str) -> "VendorQuerySet":
+        return self.filter(**begins_with("name_normalised", normalise_name(prefix)))
+
+
+class InvoiceQuerySet(models.QuerySet["Invoice"]):
+    def numbered(self, prefix: str) -> "InvoiceQuerySet":
+        return self.filter(**begins_with("number_normalised", normalise_number(prefix)))
+
+
+def begins_with(field: str, prefix: str) -> dict[str, str]:
+    """A prefix as a range: row security keeps LIKE from an index, as it could tell of rows out of sight."""
+    return {f"{field}__gte": prefix, f"{field}__lt": prefix + chr(sys.maxunicode)}
 
 
 class Vendor(PublicIdModel, TenantModel):
@@ -36,7 +56,9 @@ class Vendor(PublicIdModel, TenantModel):
         MISMATCH = "mismatch"
         UNKNOWN = "unknown"
 
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=MAX_NAME)
+    # In the order of code points: only there is a prefix a range, which row security lets an index serve.
+    name_normalised = models.CharField(max_length=MAX_NAME, default="", editable=False, db_collation="C")
     contact_email = models.EmailField(max_length=254)
     country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2, of the vendor's bank.")
     verification = models.CharField(
@@ -52,15 +74,24 @@ class Vendor(PublicIdModel, TenantModel):
     created_at = models.DateTimeField(auto_now_add=True)
     version = models.PositiveIntegerField(default=1, editable=False)
 
+    objects = VendorQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["organisation_id", "name"], name="vendor_name_is_unique"),
             models.CheckConstraint(condition=Q(country__regex="^[A-Z]{2}$"), name="vendor_country_is_iso"),
         ]
-        indexes = [models.Index(fields=["organisation_id", "-public_id"], name="vendor_page")]
+        indexes = [
+            models.Index(fields=["organisation_id", "-public_id"], name="vendor_page"),
+            models.Index(fields=["organisation_id", "name_normalised"], name="vendor_search"),
+        ]
 
     def __str__(self) -> str:
         return str(self.public_id)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.name_normalised = normalise_name(self.name)
+        super().save(*args, **kwargs)
 
     def check_payable(self, *, now: datetime) -> None:
         """Raises VendorNotVerified or CoolingOff when nothing may be released to this vendor yet."""
@@ -68,6 +99,11 @@ class Vendor(PublicIdModel, TenantModel):
             raise VendorNotVerified
         if self.bank_changed_at is not None and now < self.bank_changed_at + BANK_COOLING_OFF:
             raise CoolingOff
+
+
+def normalise_name(name: str) -> str:
+    """A name as searched for: case and width do not matter."""
+    return unicodedata.normalize("NFKC", name).casefold()[:MAX_NAME]
 
 
 def normalise_number(number: str) -> str:
@@ -97,7 +133,7 @@ class Invoice(PublicIdModel, TenantModel):
 
     vendor = models.ForeignKey(Vendor, on_delete=models.PROTECT, related_name="invoices")
     number = models.CharField(max_length=64)
-    number_normalised = models.CharField(max_length=64, editable=False)
+    number_normalised = models.CharField(max_length=64, editable=False, db_collation="C")
     amount = models.BigIntegerField(help_text="Minor units of the organisation's currency.")
     currency = models.CharField(max_length=3, editable=False)
     issue_date = models.DateField()
@@ -112,6 +148,8 @@ class Invoice(PublicIdModel, TenantModel):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, editable=False, related_name="+"
     )
     version = models.PositiveIntegerField(default=1, editable=False)
+
+    objects = InvoiceQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -131,7 +169,12 @@ class Invoice(PublicIdModel, TenantModel):
                 condition=~Q(released_by=F("created_by")), name="invoice_releaser_is_not_creator"
             ),
         ]
-        indexes = [models.Index(fields=["organisation_id", "-public_id"], name="invoice_page")]
+        indexes = [
+            models.Index(fields=["organisation_id", "-public_id"], name="invoice_page"),
+            models.Index(fields=["vendor", "-public_id"], name="invoice_page_of_vendor"),
+            models.Index(fields=["organisation_id", "number_normalised"], name="invoice_search"),
+        ]
+        triggers = [share_new_invoice(), share_moved_invoice()]
 
     def __str__(self) -> str:
         return str(self.public_id)
@@ -192,6 +235,10 @@ class Invoice(PublicIdModel, TenantModel):
         self.save(update_fields=["status", "released_by", "version"])
 
 
+#: The states in which everything about an invoice may be changed.
+DRAFT = frozenset({Invoice.Status.DRAFT})
+
+
 class Approval(TenantModel):
     """One person's approval of one invoice."""
 
@@ -204,3 +251,45 @@ class Approval(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.invoice_id} {self.user_id}"
+
+
+# --- who outside sees what: named as django-guardian finds them ---
+
+
+class VendorUserObjectPermission(PublicIdModel, UserGrant):
+    """A vendor shared with a contact, and with it the vendor's invoices."""
+
+    content_object = models.ForeignKey(Vendor, on_delete=models.CASCADE)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(UserGrant.Meta):
+        triggers = [place_grant("resources_vendor"), share_invoices("user")]
+
+
+class VendorGroupObjectPermission(GroupGrant):
+    """A vendor shared with the people of a group."""
+
+    content_object = models.ForeignKey(Vendor, on_delete=models.CASCADE)
+
+    class Meta(GroupGrant.Meta):
+        triggers = [place_grant("resources_vendor"), share_invoices("group")]
+
+
+class InvoiceUserObjectPermission(UserGrant):
+    """An invoice shared with a contact: through its vendor (``source``), which takes it back as well."""
+
+    content_object = models.ForeignKey(Invoice, on_delete=models.CASCADE)
+    source = models.ForeignKey(VendorUserObjectPermission, on_delete=models.CASCADE, null=True)
+
+    class Meta(UserGrant.Meta):
+        triggers = [place_grant("resources_invoice")]
+
+
+class InvoiceGroupObjectPermission(GroupGrant):
+    """An invoice shared with the people of a group, as above."""
+
+    content_object = models.ForeignKey(Invoice, on_delete=models.CASCADE)
+    source = models.ForeignKey(VendorGroupObjectPermission, on_delete=models.CASCADE, null=True)
+
+    class Meta(GroupGrant.Meta):
+        triggers = [place_grant("resources_invoice")]

@@ -2,18 +2,34 @@
 
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from rest_framework import serializers
 
-from resources.models import MAX_AMOUNT, Invoice, Vendor, normalise_number
+from resources.models import (
+    DRAFT,
+    MAX_AMOUNT,
+    MAX_NAME,
+    Invoice,
+    Vendor,
+    VendorUserObjectPermission,
+    normalise_number,
+)
+from security.field_access import FieldRule
 from security.identifiers import PublicIdField, PublicIdRelatedField
 from security.pagination import PageQuery
+from security.scopes import CONTACT_ROLE, SERVICE_ROLE, all_roles
 from security.serializers import ReadSerializer
 from security.strict_input import (
+    StrictCharField,
     StrictChoiceField,
     StrictIntegerField,
     StrictModelSerializer,
     StrictRegexField,
+    StrictSerializer,
 )
+
+#: Whoever belongs to the organisation.
+MEMBERS = frozenset(all_roles()) - {CONTACT_ROLE} | {SERVICE_ROLE}
 
 
 class VendorReader(ReadSerializer[Vendor]):
@@ -32,7 +48,31 @@ class VendorWriter(StrictModelSerializer[Vendor]):
         fields = ("name", "contact_email", "country")
 
 
+class VendorQuery(PageQuery):
+    search = StrictCharField(required=False, max_length=MAX_NAME, help_text="The beginning of the name.")
+
+
+class ShareReader(ReadSerializer[VendorUserObjectPermission]):
+    """A vendor shared with a contact."""
+
+    id = PublicIdField()
+    contact = PublicIdField(source="user.public_id")
+
+    class Meta:
+        model = VendorUserObjectPermission
+        fields = ("id", "contact", "created_at")
+
+
+class ShareWriter(StrictSerializer):
+    contact = PublicIdRelatedField(
+        queryset=lambda access: get_user_model().objects.contacts_of(access.organisation_id),
+        help_text="The public id of a person who is a contact of the organisation.",
+    )
+
+
 class InvoiceReader(ReadSerializer[Invoice]):
+    field_rules = {"internal_note": FieldRule(roles=MEMBERS)}
+
     id = PublicIdField()
     vendor = PublicIdField(source="vendor.public_id")
 
@@ -54,6 +94,11 @@ class InvoiceReader(ReadSerializer[Invoice]):
 
 
 class InvoiceWriter(StrictModelSerializer[Invoice]):
+    # Settled when the invoice is submitted: what is approved is what is paid. The note stays open until then.
+    field_rules = dict.fromkeys(
+        ("vendor", "number", "amount", "issue_date", "due_date"), FieldRule(states=DRAFT)
+    )
+
     vendor = PublicIdRelatedField(
         queryset=lambda access: Vendor.objects.filter(organisation_id=access.organisation_id)
     )
@@ -79,4 +124,5 @@ class InvoiceWriter(StrictModelSerializer[Invoice]):
 
 
 class InvoiceQuery(PageQuery):
+    search = StrictCharField(required=False, max_length=64, help_text="The beginning of the number.")
     status = StrictChoiceField(choices=Invoice.Status.choices, required=False, help_text="Only this status.")

@@ -2,10 +2,19 @@
 
 from django.urls import URLPattern
 
-from resources.views import InvoiceViewSet, VendorViewSet
-from security.routes import resource
+from resources.views import (
+    InvoiceViewSet,
+    ShareViewSet,
+    VendorInvoiceViewSet,
+    VendorShareViewSet,
+    VendorViewSet,
+)
+from security.routes import nested, resource
 
 urlpatterns: list[URLPattern] = [
     *resource("vendors", VendorViewSet),
+    *nested("vendors", "invoices", VendorInvoiceViewSet),
+    *nested("vendors", "shares", VendorShareViewSet),
+    *resource("shares", ShareViewSet),
     *resource("invoices", InvoiceViewSet, actions=("submit", "approve", "reject", "void", "release")),
 ]

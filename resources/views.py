@@ -2,25 +2,43 @@
 
 from typing import Any
 
+from django.contrib.auth.models import Permission
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from resources.models import Invoice, Vendor, normalise_number
-from resources.serializers import InvoiceQuery, InvoiceReader, InvoiceWriter, VendorReader, VendorWriter
+from resources.models import (
+    DRAFT,
+    Invoice,
+    InvoiceQuerySet,
+    Vendor,
+    VendorUserObjectPermission,
+    normalise_number,
+)
+from resources.serializers import (
+    InvoiceQuery,
+    InvoiceReader,
+    InvoiceWriter,
+    ShareReader,
+    ShareWriter,
+    VendorQuery,
+    VendorReader,
+    VendorWriter,
+)
 from security.audit import record_change
 from security.errors import Duplicate
+from security.object_permissions import SharedObjects, TenantObjects
 from security.pagination import PageQuery
-from security.policy import Allow, NoBody, PolicyViewSet, Rule, TenantObjects
-from security.scopes import SERVICE_ROLE
+from security.policy import Allow, NoBody, Parent, PolicyViewSet, Rule
+from security.scopes import CONTACT_ROLE, SERVICE_ROLE
 
 CLERK = frozenset({"clerk"})
 APPROVER = frozenset({"approver"})
 TREASURER = frozenset({"treasurer"})
+ADMIN = frozenset({"org_admin"})
 EDITORS = CLERK | {SERVICE_ROLE}
-READERS = EDITORS | APPROVER | TREASURER | {"auditor"}
-DRAFT = frozenset({Invoice.Status.DRAFT})
+READERS = EDITORS | APPROVER | TREASURER | {"auditor", CONTACT_ROLE}
 
 
 class VendorViewSet(PolicyViewSet):
@@ -30,14 +48,14 @@ class VendorViewSet(PolicyViewSet):
     rules = {
         "list": Rule(
             allow=(Allow("vendors:read", READERS),),
-            objects=TenantObjects(),
+            objects=SharedObjects(),
             throttle="read",
-            query=PageQuery,
+            query=VendorQuery,
             response=VendorReader,
         ),
         "retrieve": Rule(
             allow=(Allow("vendors:read", READERS),),
-            objects=TenantObjects(),
+            objects=SharedObjects(),
             throttle="read",
             response=VendorReader,
         ),
@@ -57,6 +75,9 @@ class VendorViewSet(PolicyViewSet):
             response=VendorReader,
         ),
     }
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        return queryset.named(self.query["search"]) if "search" in self.query else queryset
 
     def create(self, request: Request, **kwargs: Any) -> Response:
         data = self.read_body()
@@ -79,6 +100,79 @@ class VendorViewSet(PolicyViewSet):
         return self.respond(vendor)
 
 
+class VendorShareViewSet(PolicyViewSet):
+    """With which contacts a vendor is shared. They see it and its invoices, and no internal note."""
+
+    queryset = VendorUserObjectPermission.objects.select_related("user")
+    parent = Parent("content_object", Vendor.objects.all())
+    rules = {
+        "list": Rule(
+            allow=(Allow("vendors:share", ADMIN),),
+            objects=TenantObjects(),
+            throttle="read",
+            query=PageQuery,
+            response=ShareReader,
+        ),
+        "create": Rule(
+            allow=(Allow("vendors:share", ADMIN),),
+            objects=TenantObjects(),
+            throttle="write",
+            request=ShareWriter,
+            response=ShareReader,
+            status=201,
+        ),
+    }
+
+    def create(self, request: Request, **kwargs: Any) -> Response:
+        vendor = self.get_parent(lock=True)
+        contact = self.read_body()["contact"]
+        share = VendorUserObjectPermission(content_object=vendor, user=contact, permission=view_vendor())
+        save_unique(share)
+        record_change(request, "vendors:vendor:shared", vendor, contact=str(contact.public_id))
+        return self.respond(share)
+
+
+class ShareViewSet(PolicyViewSet):
+    """One share, to be taken back."""
+
+    queryset = VendorUserObjectPermission.objects.select_related("content_object", "user")
+    rules = {
+        "destroy": Rule(
+            allow=(Allow("vendors:share", ADMIN),),
+            objects=TenantObjects(),
+            throttle="write",
+            response=None,
+            status=204,
+        ),
+    }
+
+    def destroy(self, request: Request, **kwargs: Any) -> Response:
+        share: VendorUserObjectPermission = self.get_object(lock=True)
+        vendor, contact = share.content_object, share.user
+        share.delete()
+        record_change(request, "vendors:vendor:unshared", vendor, contact=str(contact.public_id))
+        return self.respond(None)
+
+
+class VendorInvoiceViewSet(PolicyViewSet):
+    """The invoices of one vendor."""
+
+    queryset = Invoice.objects.select_related("vendor")
+    parent = Parent("vendor", Vendor.objects.all())
+    rules = {
+        "list": Rule(
+            allow=(Allow("invoices:read", READERS),),
+            objects=SharedObjects(),
+            throttle="read",
+            query=InvoiceQuery,
+            response=InvoiceReader,
+        ),
+    }
+
+    def filter_queryset(self, queryset: Any) -> QuerySet[Invoice]:
+        return filter_invoices(queryset, self.query)
+
+
 class InvoiceViewSet(PolicyViewSet):
     """What a vendor asks us to pay, from draft to released."""
 
@@ -86,14 +180,14 @@ class InvoiceViewSet(PolicyViewSet):
     rules = {
         "list": Rule(
             allow=(Allow("invoices:read", READERS),),
-            objects=TenantObjects(),
+            objects=SharedObjects(),
             throttle="read",
             query=InvoiceQuery,
             response=InvoiceReader,
         ),
         "retrieve": Rule(
             allow=(Allow("invoices:read", READERS),),
-            objects=TenantObjects(),
+            objects=SharedObjects(),
             throttle="read",
             response=InvoiceReader,
         ),
@@ -106,7 +200,8 @@ class InvoiceViewSet(PolicyViewSet):
             status=201,
         ),
         "partial_update": Rule(
-            allow=(Allow("invoices:write", EDITORS, states=DRAFT),),
+            # In the second state only what the writer's field rules leave open.
+            allow=(Allow("invoices:write", EDITORS, states=DRAFT | {Invoice.Status.SUBMITTED}),),
             objects=TenantObjects(),
             throttle="write",
             request=InvoiceWriter,
@@ -152,9 +247,8 @@ class InvoiceViewSet(PolicyViewSet):
         ),
     }
 
-    def filter_queryset(self, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
-        status = self.query.get("status")
-        return queryset.filter(status=status) if status else queryset
+    def filter_queryset(self, queryset: Any) -> QuerySet[Invoice]:
+        return filter_invoices(queryset, self.query)
 
     def create(self, request: Request, **kwargs: Any) -> Response:
         data = self.read_body()
@@ -208,7 +302,21 @@ class InvoiceViewSet(PolicyViewSet):
         return self.respond(invoice)
 
 
-def save_unique(instance: Vendor | Invoice) -> None:
+def filter_invoices(queryset: InvoiceQuerySet, query: dict[str, Any]) -> QuerySet[Invoice]:
+    if status := query.get("status"):
+        queryset = queryset.filter(status=status)
+    return queryset.numbered(query["search"]) if "search" in query else queryset
+
+
+def view_vendor() -> Permission:
+    """The permission that a share is."""
+    # With its content type, which guardian compares when the share is saved.
+    return Permission.objects.select_related("content_type").get(
+        codename="view_vendor", content_type__app_label="resources", content_type__model="vendor"
+    )
+
+
+def save_unique(instance: Vendor | Invoice | VendorUserObjectPermission) -> None:
     """Save, and turn a violated constraint into a 409 that leaves nothing behind."""
     try:
         with transaction.atomic():

@@ -9,7 +9,9 @@ from security.scopes import CONTACT_ROLE
 CONTROLS_WITH_CHECKS = (
     "client_ip",
     "database_roles",
+    "field_access",
     "identifiers",
+    "object_permissions",
     "page_limits",
     "policy",
     "row_security",

@@ -12,8 +12,9 @@ from django.db.models import QuerySet
 
 from security.identifiers import PublicIdField
 from security.models import AuditEvent
+from security.object_permissions import TenantObjects
 from security.pagination import PageQuery
-from security.policy import Allow, PolicyViewSet, Rule, TenantObjects
+from security.policy import Allow, PolicyViewSet, Rule
 from security.serializers import ReadSerializer
 from security.strict_input import StrictCharField
 

@@ -62,11 +62,19 @@ def grant_rights(apps: Any, schema_editor: Any) -> None:
 
 def make_append_only(table: str) -> Any:
     """A migration step that leaves the service role INSERT and SELECT on ``table``."""
+    return _revoke("UPDATE, DELETE, TRUNCATE", table)
 
+
+def refuse_rows(table: str) -> Any:
+    """A migration step after which the service role writes no row of ``table``, which has to stay empty."""
+    return _revoke("INSERT, UPDATE", table)
+
+
+def _revoke(rights: str, table: str) -> Any:
     def revoke(apps: Any, schema_editor: Any) -> None:
         quote = schema_editor.quote_name
         service = quote(settings.DATABASE_SERVICE_ROLE)
-        schema_editor.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {quote(table)} FROM {service}")
+        schema_editor.execute(f"REVOKE {rights} ON {quote(table)} FROM {service}")
 
     return revoke
 

@@ -12,7 +12,7 @@ render their own templates.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -97,6 +97,44 @@ class RoleNotPermitted(Problem):
     meaning = (
         "The membership's role, read on this very request, is not among those that the operation admits."
     )
+
+
+class FieldProblem(Problem):
+    """A refusal of single fields of the body."""
+
+    code: ClassVar[str] = ""
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        super().__init__()
+        self.fields = sorted(fields)
+
+    def extra(self) -> dict[str, Any]:
+        detail = str(self.default_detail)
+        return {
+            "errors": [{"pointer": f"/{name}", "code": self.code, "detail": detail} for name in self.fields]
+        }
+
+
+class FieldNotPermitted(FieldProblem):
+    """A field that this role or token may not write."""
+
+    status_code = HTTPStatus.FORBIDDEN
+    code = "not-permitted"
+    slug = "field-not-permitted"
+    title = "Field not permitted"
+    default_detail = "Your role, or the token's scope, does not permit writing this field."
+    meaning = "The operation is open to the caller, and the fields in errors are not. Nothing was written."
+
+
+class FieldFrozen(FieldProblem):
+    """A field that is settled in the object's present state."""
+
+    status_code = HTTPStatus.CONFLICT
+    code = "frozen"
+    slug = "field-frozen"
+    title = "Field frozen"
+    default_detail = "The object's present state does not permit changing this field."
+    meaning = "The fields in errors were settled by a transition of the object. Nothing was written."
 
 
 class StateConflict(Problem):

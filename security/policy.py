@@ -33,9 +33,11 @@ from rest_framework.viewsets import ViewSetMixin
 from security import throttling
 from security.client_ip import client_address, throttle_key
 from security.errors import InsufficientScope, RoleNotPermitted, StateConflict, TooManyRequests
+from security.field_access import check_write
 from security.identifiers import parse_public_id
-from security.pagination import PageQuery, paginate
-from security.scopes import SERVICE_ROLE, Access, all_roles, all_scopes
+from security.object_permissions import ObjectRule
+from security.pagination import PageQuery, PageRequest, paginate
+from security.scopes import CONTACT_ROLE, SERVICE_ROLE, Access, all_roles, all_scopes
 from security.strict_input import QuerySerializer, StrictModelSerializer, StrictSerializer, parse_query
 
 WRITING_METHODS = frozenset({"post", "put", "patch"})
@@ -62,31 +64,6 @@ SEALED = frozenset(
 )
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
-
-
-class ObjectRule:
-    """Which rows of a view's queryset a caller may see at all. Everything else does not exist for them."""
-
-    def scope(self, queryset: QuerySet[Any], access: Access) -> QuerySet[Any]:
-        """The rows of ``queryset`` that ``access`` may see."""
-        return queryset.none()
-
-
-@dataclass(frozen=True, slots=True)
-class TenantObjects(ObjectRule):
-    """Rows of the one organisation that the token acts for."""
-
-    lookup: str = "organisation_id"
-
-    def scope(self, queryset: QuerySet[Any], access: Access) -> QuerySet[Any]:
-        return queryset.filter(**{self.lookup: access.organisation_id})
-
-
-@dataclass(frozen=True, slots=True)
-class NoObjects(ObjectRule):
-    """The action touches no stored object. The reason is for the reader."""
-
-    reason: str
 
 
 class NoBody(StrictSerializer):
@@ -119,11 +96,21 @@ class Rule:
         return tuple(sorted({way.scope for way in self.allow}))
 
 
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The rows that a nested view's id may name, and the field of the view's own rows that leads there."""
+
+    field: str
+    queryset: QuerySet[Any]
+
+
 class PolicyViewSet(ViewSetMixin, APIView):
     """The base of every API view. Subclasses declare ``rules`` and write handlers that use the helpers."""
 
     rules: ClassVar[Mapping[str, Rule]] = {}
     queryset: ClassVar[QuerySet[Any] | None] = None
+    #: For a nested route, ``<parents>/<id>/<rows>``: what the id names.
+    parent: ClassVar[Parent | None] = None
     # OPTIONS would describe the view to anybody; a CORS preflight is answered before it gets here.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
@@ -197,7 +184,7 @@ class PolicyViewSet(ViewSetMixin, APIView):
         To a caller who may read none of them 403 tells nothing, whatever the id.
         """
         reading = self.rules.get("retrieve")
-        if reading is None or self.queryset is None or "id" not in self.kwargs:
+        if reading is None or self.queryset is None or self.parent is not None or "id" not in self.kwargs:
             return
         try:
             self._permitted_ways(reading)
@@ -211,9 +198,30 @@ class PolicyViewSet(ViewSetMixin, APIView):
 
     def get_queryset(self) -> QuerySet[Any]:
         """The rows that the rule's object rule admits; the only way a handler reaches rows."""
+        rows = self.rule.objects.scope(self._all(), self.access)
+        if self.parent is not None:
+            rows = rows.filter(**{f"{self.parent.field}__in": self._parents()})
+        return rows
+
+    def get_parent(self, *, lock: bool = False) -> Any:
+        """The object that the route's id names above this view's rows, or 404, as for ``get_object``."""
+        parents = self._parents()
+        parent = (parents.select_for_update(of=("self",)) if lock else parents).first()
+        if parent is None:
+            raise exceptions.NotFound
+        return parent
+
+    def _all(self) -> QuerySet[Any]:
         if self.queryset is None:
             raise TypeError(f"{type(self).__name__} declares no queryset")
-        return self.rule.objects.scope(self.queryset.all(), self.access)
+        return self.queryset.all()
+
+    def _parents(self) -> QuerySet[Any]:
+        """The one row that is the parent, or none, by the same object rule."""
+        if self.parent is None:
+            raise TypeError(f"{type(self).__name__} declares no parent")
+        rows = self.rule.objects.scope(self.parent.queryset.all(), self.access)
+        return rows.filter(public_id=parse_public_id(self.kwargs["id"]))
 
     def get_object(self, *, lock: bool = False) -> Any:
         """The object named in the URL, or 404, the same for one that is not there and one not to be seen.
@@ -237,13 +245,20 @@ class PolicyViewSet(ViewSetMixin, APIView):
         raise StateConflict(instance.status)  # type: ignore[attr-defined]  # as above
 
     def read_body(self, instance: Model | None = None) -> dict[str, Any]:
-        """The validated body of the rule's request serializer; raises ValidationError (400)."""
+        """The validated body of the rule's request serializer.
+
+        Raises ValidationError (400), and FieldNotPermitted (403) or FieldFrozen (409) where the serializer's
+        field rules do not admit a field that was sent.
+        """
         serializer_class = self.rule.request or NoBody
         serializer = serializer_class(
             instance, data=self.request.data, partial=self.request.method == "PATCH", context={"view": self}
         )
         serializer.is_valid(raise_exception=True)
-        return cast(dict[str, Any], serializer.validated_data)
+        data = cast(dict[str, Any], serializer.validated_data)
+        # By the names that were sent: defaults are nobody's wish.
+        check_write(serializer, self.access, self.request.data or (), instance)
+        return data
 
     def respond(self, instance: Any) -> Response:
         """``instance`` through the rule's response serializer, with the rule's status."""
@@ -255,8 +270,15 @@ class PolicyViewSet(ViewSetMixin, APIView):
     # --- the two reads that every resource has; a rule named list or retrieve switches them on ---
 
     def list(self, request: Request, **kwargs: Any) -> Response:
-        queryset = self.filter_queryset(self.get_queryset())
-        page = paginate(queryset, cursor=self.query.get("cursor"), limit=self.query["limit"])
+        """A page of the rows; below a parent, of the parent's, and 404 for one that is not to be seen."""
+        wanted = PageRequest(**{name: self.query[name] for name in ("cursor", "limit", "ordering")})
+        if self.parent is None:
+            page = self.rule.objects.page(self._all(), self.access, wanted, self.filter_queryset)
+        else:
+            # The parent's rows are found by its index, and few are left to judge one by one.
+            page = paginate(self.filter_queryset(self.get_queryset()), wanted)
+            if not page.items and not self._parents().exists():
+                raise exceptions.NotFound
         serializer = cast(type[BaseSerializer[Any]], self.rule.response)
         items = serializer(page.items, many=True, context={"view": self}).data
         return Response({"items": items, "next": page.next})
@@ -328,7 +350,7 @@ def _check_route(route: str, view: Callable[..., Any]) -> Iterator[CheckMessage]
             id="security.E003",
         )
     for method, action in sorted(getattr(view, "actions", {}).items()):
-        faults = list(_faults(method, action, view_class.rules.get(action)))
+        faults = list(_faults(method, action, view_class, view_class.rules.get(action)))
         if faults:
             yield Error(
                 f"{method.upper()} /{route}: the rule of {name}.{action} is incomplete: {'; '.join(faults)}.",
@@ -337,7 +359,7 @@ def _check_route(route: str, view: Callable[..., Any]) -> Iterator[CheckMessage]
             )
 
 
-def _faults(method: str, action: str, rule: Rule | None) -> Iterator[str]:
+def _faults(method: str, action: str, view_class: type[PolicyViewSet], rule: Rule | None) -> Iterator[str]:
     if rule is None:
         yield "there is none"
         return
@@ -351,6 +373,12 @@ def _faults(method: str, action: str, rule: Rule | None) -> Iterator[str]:
             yield f"roles {sorted(unknown)!r} are contributed by no AppConfig" if unknown else "no roles"
     if type(rule.objects) is ObjectRule or not isinstance(rule.objects, ObjectRule):
         yield "objects must be an object rule, such as TenantObjects()"
+    else:
+        if any(CONTACT_ROLE in way.roles for way in rule.allow) and not rule.objects.for_contacts:
+            yield "a contact is allowed, who may see single objects only: objects must be SharedObjects()"
+        parents = view_class.parent.queryset if view_class.parent is not None else None
+        for rows in (view_class.queryset, parents):
+            yield from rule.objects.faults(rows.model if rows is not None else None)
     if rule.throttle not in settings.THROTTLES:
         yield f"throttle {rule.throttle!r} is not in settings.THROTTLES"
     if method in WRITING_METHODS and not (

@@ -27,3 +27,9 @@ def resource(prefix: str, view: type[PolicyViewSet], *, actions: tuple[str, ...]
             name = route.replace("/<str:id>", "-item").replace("/", "-")
             patterns.append(path(route, view.as_view(dict(declared)), name=name))
     return patterns
+
+
+def nested(parents: str, prefix: str, view: type[PolicyViewSet]) -> list[URLPattern]:
+    """``parents/<id>/prefix``: the collection of what belongs to one parent (``view.parent``)."""
+    declared = {method: action for method, action in COLLECTION.items() if action in view.rules}
+    return [path(f"{parents}/<str:id>/{prefix}", view.as_view(dict(declared)), name=f"{parents}-{prefix}")]

@@ -1,10 +1,13 @@
 """Row security: the database itself shows a tenant's rows to that tenant alone.
 
-Threat: one forgotten filter in one view, command or report, and every tenant reads every row. Guarantee: each
-table whose rows belong to an organisation has row-level security, so that the service role sees and writes
-only rows of the organisation in ``app.organisation``. The authentication statement sets it for the length of
-the request's transaction; commands set it with ``tenant()``. Where it is not set, there is no row. This net
-holds without the queryset scoping of security.policy, as that one holds without this.
+Threat: one forgotten filter in one view, command or report, and every tenant reads every row; or a contact,
+who may see one object, reads all of the organisation's. Guarantee: each table whose rows belong to an
+organisation has row-level security. The service role sees and writes only rows of the organisation in
+``app.organisation``, and only where ``app.member`` is on. Otherwise it is a contact's request: it reads the
+rows for which the person in ``app.user``, or one of the groups in ``app.groups``, holds a grant, and writes
+none. The authentication statement sets the four for the length of the request's transaction; commands set
+what they need with ``tenant()``. Where they are not set, there is no row. This net holds without the queryset
+scoping of security.object_permissions, as that one holds without this.
 
 A model of such a table derives from ``TenantModel``, and its migration adds ``RowSecurity``: security.E050
 and E051 otherwise, which end start-up. Tables that authentication reads before a tenant is known are exempt,
@@ -24,10 +27,17 @@ from django.db import connection, models, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
-#: The nullif: after a SET LOCAL has ended the setting is an empty string, which is no number. The SELECT: so
-#: that the planner evaluates it once for a statement, not once for a row.
-CURRENT = "(SELECT nullif(current_setting('app.organisation', true), '')::bigint)"
-BELONGS = f"organisation_id = {CURRENT}"
+# The nullif: after a SET LOCAL has ended the setting is an empty string, which is no number. The SELECT: so
+# that the planner evaluates it once for a statement, not once for a row.
+ORGANISATION = "(SELECT nullif(current_setting('app.organisation', true), '')::bigint)"
+PERSON = "(SELECT nullif(current_setting('app.user', true), '')::bigint)"
+GROUPS = "CAST((SELECT string_to_array(current_setting('app.groups', true), ',')) AS integer[])"
+MEMBER = "(SELECT current_setting('app.member', true) = 'on')"
+CONTACT = "(SELECT current_setting('app.member', true) IS DISTINCT FROM 'on')"
+#: What a member of the organisation sees and writes.
+OF_MEMBERS = f"organisation_id = {ORGANISATION} AND {MEMBER}"
+POLICIES = ("tenant", "member", "shared", "append", "operators")
+SETTINGS = ("app.organisation", "app.member")
 
 #: Tables with an organisation that have no policy, and why.
 EXEMPT = {
@@ -49,53 +59,81 @@ class TenantModel(models.Model):
 
 
 class RowSecurity(Operation):
-    """Migration step: row-level security on the table of ``model_name``.
+    """Migration step: row-level security on the table of ``model_name``. Run again, it replaces the policies.
 
+    ``grants`` names the models of the same app whose rows share one of this table with a contact
+    (security.object_permissions). ``held`` is for such a model itself: its rows are shown to their holder.
     ``anyone_appends`` is for the audit trail, which takes events of callers without a tenant; they are read
     by their tenant all the same.
     """
 
     reversible = True
 
-    def __init__(self, model_name: str, *, anyone_appends: bool = False) -> None:
+    def __init__(
+        self,
+        model_name: str,
+        *,
+        anyone_appends: bool = False,
+        grants: tuple[str, ...] = (),
+        held: bool = False,
+    ) -> None:
         self.model_name = model_name
         self.anyone_appends = anyone_appends
+        self.grants = grants
+        self.held = held
 
     def state_forwards(self, app_label: str, state: Any) -> None:
         """The models do not change."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         quote = schema_editor.quote_name
-        table = quote(to_state.apps.get_model(app_label, self.model_name)._meta.db_table)
+        model = to_state.apps.get_model(app_label, self.model_name)
+        table = quote(model._meta.db_table)
+        self._drop(schema_editor, table)
         schema_editor.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         if self.anyone_appends:
-            schema_editor.execute(f"CREATE POLICY tenant ON {table} FOR SELECT USING ({BELONGS})")
+            schema_editor.execute(f"CREATE POLICY member ON {table} FOR SELECT USING ({OF_MEMBERS})")
             schema_editor.execute(f"CREATE POLICY append ON {table} FOR INSERT WITH CHECK (true)")
         else:
-            schema_editor.execute(f"CREATE POLICY tenant ON {table} USING ({BELONGS}) WITH CHECK ({BELONGS})")
+            schema_editor.execute(
+                f"CREATE POLICY member ON {table} USING ({OF_MEMBERS}) WITH CHECK ({OF_MEMBERS})"
+            )
+        shared = [_holds(model)] if self.held else []
+        shared += [self._granted(model, to_state.apps.get_model(app_label, name)) for name in self.grants]
+        if shared:
+            # Asked only for a contact: a member's rows must not cost the look-up.
+            condition = f"{CONTACT} AND organisation_id = {ORGANISATION} AND ({' OR '.join(shared)})"
+            schema_editor.execute(f"CREATE POLICY shared ON {table} FOR SELECT USING ({condition})")
         if settings.DATABASE_OPS:
             ops = quote(settings.DATABASE_OPS["USER"])
             schema_editor.execute(f"CREATE POLICY operators ON {table} FOR SELECT TO {ops} USING (true)")
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         table = schema_editor.quote_name(from_state.apps.get_model(app_label, self.model_name)._meta.db_table)
-        for policy in ("tenant", "append", "operators"):
-            schema_editor.execute(f"DROP POLICY IF EXISTS {policy} ON {table}")
+        self._drop(schema_editor, table)
         schema_editor.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
 
-    def describe(self) -> str:
-        return f"Row-level security on {self.model_name}"
+    def _drop(self, schema_editor: Any, table: str) -> None:
+        for policy in POLICIES:
+            schema_editor.execute(f"DROP POLICY IF EXISTS {policy} ON {table}")
+
+    def _granted(self, model: Any, grant: Any) -> str:
+        """Whether a row of ``grant`` shares the row of ``model``: its view permission, to person or group."""
+        return (
+            f"EXISTS (SELECT 1 FROM {grant._meta.db_table} g "  # noqa: S608  names of models
+            f"WHERE g.content_object_id = {model._meta.db_table}.id AND g.can_view AND g.{_holds(grant)})"
+        )
 
 
 @contextmanager
 def tenant(organisation_id: int) -> Iterator[None]:
-    """Work on the rows of one organisation, in a transaction that ends with the block."""
+    """Work on the rows of one organisation as its members do, in a transaction that ends with the block."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('app.organisation', true)")
-        (before,) = cursor.fetchone()
-        cursor.execute("SELECT set_config('app.organisation', %s, true)", [str(organisation_id)])
+        cursor.execute("SELECT " + ", ".join(f"current_setting('{name}', true)" for name in SETTINGS))
+        before = [value or "" for value in cursor.fetchone()]
+        _set(cursor, [str(organisation_id), "on"])
         yield
-        cursor.execute("SELECT set_config('app.organisation', %s, true)", [before or ""])
+        _set(cursor, before)
 
 
 @register(Tags.security)
@@ -125,6 +163,16 @@ def check_row_security(**kwargs: Any) -> list[CheckMessage]:
                 )
             )
     return messages
+
+
+def _set(cursor: Any, values: list[str]) -> None:
+    cursor.execute("SELECT " + ", ".join(f"set_config('{name}', %s, true)" for name in SETTINGS), values)
+
+
+def _holds(grant: Any) -> str:
+    """The condition that the person in app.user holds the grant, themselves or by a group."""
+    of_person = any(field.name == "user" for field in grant._meta.fields)
+    return f"user_id = {PERSON}" if of_person else f"group_id = ANY ({GROUPS})"
 
 
 def _has_organisation(model: type[models.Model]) -> bool:

@@ -16,6 +16,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import get_lib_doc_excludes
 from drf_spectacular.utils import OpenApiParameter
 
+from security.field_access import field_rules
 from security.pagination import MAX_LIMIT, PageQuery
 from security.policy import NoBody, PolicyViewSet, Rule
 from security.scopes import all_scopes
@@ -87,6 +88,20 @@ class PolicySchema(AutoSchema):
 
     def get_auth(self) -> list[dict[str, Any]]:
         return [{SECURITY_SCHEME: [scope]} for scope in self.rule.scopes]
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> dict[str, Any]:
+        """Beside each field that is not for everybody: for whom it is (security.field_access)."""
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]  # the library's
+        rules = field_rules(serializer)
+        for name in rules.keys() & schema.get("properties", {}).keys():
+            described = rules[name].describe()
+            words = "; ".join(f"{part}: {', '.join(values)}" for part, values in described.items())
+            field = schema["properties"][name]
+            field["description"] = " ".join([*filter(None, [field.get("description")]), f"Only for {words}."])
+            field["x-only-for"] = described
+        if direction == "response" and "required" in schema:
+            schema["required"] = [name for name in schema["required"] if name not in rules]
+        return schema
 
     def get_tags(self) -> list[str]:
         return [self.path.split("/")[2]]

@@ -59,6 +59,8 @@ class Access:
     currency: str
     role: str
     scopes: frozenset[str]
+    #: The groups of a contact, through which objects may be shared with them (security.object_permissions).
+    groups: tuple[int, ...] = ()
 
     @property
     def throttle_key(self) -> str:

@@ -1,7 +1,7 @@
 """Rows for tests. Alice's organisation is Acme; Globex is somebody else's."""
 
 import secrets
-import uuid
+
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -13,6 +13,7 @@ from accounts import second_factor
 from accounts.models import Membership, Organisation, Session, User
 from accounts.oauth.models import AccessToken, Application, RefreshToken
 from accounts.oauth.validators import digest
+from security.identifiers import uuid7
 from security.scopes import all_scopes
 
 PASSWORD = "correct horse battery staple"
@@ -115,7 +116,7 @@ def grant(user: User, of: Organisation, *, client: Application | None = None) ->
         organisation=of,
         access_token=access_token,
         token_checksum=digest(secrets.token_urlsafe(32)),
-        token_family=uuid.uuid4(),
+        token_family=uuid7(),
         family_expires_at=timezone.now() + settings.REFRESH_FAMILY_LIFETIME,
     )
     refresh_token.public_id = refresh_token.token_family

@@ -10,7 +10,6 @@ RFC 6749, RFC 7636, RFC 9700 sections 2.1.1, 2.2.2, 4.14.2. ASVS 10.4.2, 10.4.3,
 
 import hashlib
 import re
-import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +21,7 @@ from oauthlib.oauth2.rfc6749 import errors
 
 from accounts.models import Membership
 from accounts.oauth.models import CLIENT_SECRET, AccessToken, Application, Grant, RefreshToken
+from security.identifiers import uuid7
 
 #: RFC 7636: a verifier has 43 to 128 unreserved characters; an S256 challenge has exactly 43 of base64url.
 VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
@@ -83,7 +83,7 @@ class OAuthValidator(OAuth2Validator):
             code_challenge_method=request.code_challenge_method,
             organisation_id=request.organisation_id,
             auth_time=request.auth_time,
-            token_family=uuid.uuid4(),
+            token_family=uuid7(),  # in the order of consent (accounts.me)
         )
 
     # --- code for tokens ---

@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "accounts.oauth",
     "resources",
     "django.contrib.admin.apps.SimpleAdminConfig",  # without the packages' own pages (accounts.staff)
+    "guardian",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -128,6 +129,9 @@ SILENCED_SYSTEM_CHECKS = [
     # Django's Redis cache is shared, and its increment is atomic. An outage of it, which the library does not
     # expect of this one, is security.page_limits' 503.
     "django_ratelimit.W001",
+    # Guardian's backend lets a superuser and a global permission into every row. Nothing here asks
+    # user.has_perm(): grants are read by security.object_permissions.
+    "guardian.W001",
 ]
 
 # --- Data -------------------------------------------------------------------------------------------------
@@ -220,6 +224,11 @@ CSRF_COOKIE_SECURE = True
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_FAILURE_VIEW = "security.errors.csrf_failure"
+
+# Grants on single objects (security.object_permissions). Guardian makes no user of its own, and patches none.
+ANONYMOUS_USER_NAME = None
+GUARDIAN_MONKEY_PATCH_USER = False
+GUARDIAN_MONKEY_PATCH_GROUP = False
 
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth.Application"
 OAUTH2_PROVIDER_GRANT_MODEL = "oauth.Grant"

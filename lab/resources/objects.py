@@ -24,3 +24,11 @@ def invoice(world: World, who: str) -> str:
     """A draft of theirs."""
     body = invoice_body(world, vendor(world, who))
     return str(world.call(who, "POST", "/v1/invoices", body).json["id"])
+
+
+def shared_vendor(world: World, organisation: str) -> str:
+    """A vendor of the organisation's, shared with its contact."""
+    target = vendor(world, f"clerk@{organisation}")
+    contact = world.call(f"contact@{organisation}", "GET", "/v1/me").json["user"]
+    world.call(f"org-admin@{organisation}", "POST", f"/v1/vendors/{target}/shares", {"contact": contact})
+    return target

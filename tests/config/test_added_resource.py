@@ -51,7 +51,8 @@ class Migration(migrations.Migration):
     "ledgers/views.py": """
 from ledgers.models import Ledger
 from security.identifiers import PublicIdField
-from security.policy import Allow, PolicyViewSet, Rule, TenantObjects
+from security.object_permissions import TenantObjects
+from security.policy import Allow, PolicyViewSet, Rule
 from security.serializers import ReadSerializer
 
 class LedgerReader(ReadSerializer[Ledger]):

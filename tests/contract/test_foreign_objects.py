@@ -2,6 +2,7 @@
 
 import pytest
 
+from security.scopes import CONTACT_ROLE
 from tests.clients import comparable
 from tests.contract.walk import UNKNOWN, example, operations
 
@@ -54,6 +55,9 @@ lists = [operation for operation in operations() if operation.action == "list"]
 def test_a_list_holds_no_foreign_row(operation, us, them):
     call = example(operation, us)
 
-    response = them.api(call.role).get(operation.route)
+    if "{id}" in operation.route:
+        return  # below a parent: the tests above
 
-    assert response.json()["items"] == []
+    for name in (call.role, CONTACT_ROLE):
+        response = them.api(name).get(operation.route)
+        assert response.status_code == 403 or response.json()["items"] == []

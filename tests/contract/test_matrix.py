@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from accounts.me import OwnObjects
-from security.scopes import SERVICE_ROLE, all_roles, all_scopes
+from security.scopes import CONTACT_ROLE, SERVICE_ROLE, all_roles, all_scopes
 from tests import factories
 from tests.clients import Api
 from tests.contract.walk import example, operations
@@ -19,8 +19,10 @@ from tests.contract.walk import example, operations
 TESTS = Path(__file__).parent.parent
 HEADER = """\
 # Who gets what: the status of one good request, by caller. Written by `make matrix`; review the difference.
-# A role is that of the object's own organisation; wrong_scope is the caller of the example with a token for
-# another scope; other_tenant has the example's role in another organisation.
+# A role is that of the object's own organisation; contact is one with whom nothing is shared, shared_contact
+# one with whom the object is; owner is who made the object, or whose it is, given the example's role;
+# wrong_scope is the caller of the example with a token for another scope; other_tenant has the example's role
+# in another organisation.
 """
 named = {"ids": lambda operation: operation.name}
 
@@ -36,25 +38,39 @@ def committed():
     return found
 
 
-def callers(operation, us, them, role):
-    """name → Api, each to be used once."""
+def callers(operation, us, them, sample):
+    """name → function of a call that gives an Api."""
+    role = sample.role
     other = next(scope for scope in all_scopes() if scope not in operation.rule.scopes)
-    yield "anonymous", Api()
-    yield "bad_token", Api("nonsense")
-    yield "wrong_scope", Api(factories.token(us.user(role), us.organisation, scopes=other))
-    yield "other_tenant", them.api(role)
+    yield "anonymous", lambda call: Api()
+    yield "bad_token", lambda call: Api("nonsense")
+    yield "wrong_scope", lambda call: Api(factories.token(us.user(role), us.organisation, scopes=other))
+    yield "other_tenant", lambda call: them.api(role)
     for name in all_roles():
-        yield name, us.api(name)
+        yield name, lambda call, name=name: us.api(name)
+    if sample.shared is not None:
+        yield "shared_contact", lambda call: us.contact_of(call.shared)
+    if sample.owner is not None:
+        yield "owner", lambda call: as_owner(call, us)
     client = factories.service_client(us.organisation, us.user("org_admin"), secret="s" * 64)
-    yield SERVICE_ROLE, Api(factories.token(None, us.organisation, client=client))
+    yield SERVICE_ROLE, lambda call: Api(factories.token(None, us.organisation, client=client))
+
+
+def as_owner(call, us):
+    """The owner, whose role has become the one that the operation wants."""
+    owner = factories.member(call.role, us.organisation)
+    field = "created_by" if hasattr(call.target, "created_by") else "user"
+    type(call.target).objects.filter(pk=call.target.pk).update(**{field: owner})
+    return Api(factories.token(owner, us.organisation))
 
 
 def row(operation, us, them):
     """caller → status. Each caller gets an object of its own: a call may change it."""
     found = {}
-    for name, api in callers(operation, us, them, example(operation, us).role):
+    for name, caller in callers(operation, us, them, example(operation, us)):
         call = example(operation, us)
         public_id = call.target.public_id if call.target else ""
+        api = caller(call)
         found[name] = api.send(operation.method, operation.path(public_id), call.body).status_code
     return found
 
@@ -84,10 +100,15 @@ def test_whatever_the_matrix_says(operation, us, them):
     for name in {*all_roles(), SERVICE_ROLE}:
         if "{id}" in operation.route and isinstance(operation.rule.objects, OwnObjects) and name != role:
             assert measured[name] == (404 if name in permitted else 403)
-        elif name in permitted:
-            assert measured[name] in {operation.rule.status, 409}
-        else:
+        elif name == CONTACT_ROLE and "{id}" in operation.route:
+            assert measured[name] == 404 or name not in permitted
+            assert measured[name] in {403, 404}
+        elif name not in permitted:
             assert measured[name] == 403
+        else:
+            assert measured[name] in {operation.rule.status, 409}
+    if "shared_contact" in measured:
+        assert measured["shared_contact"] == (operation.rule.status if CONTACT_ROLE in permitted else 403)
     assert operation.rule.status in measured.values()
 
 

@@ -10,11 +10,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import guardian.shortcuts
 from django.apps import apps
 
 from accounts.models import Organisation, User
+from security.object_permissions import grant_models
 from security.policy import Rule, walk_routes
-from security.scopes import all_roles
+from security.scopes import CONTACT_ROLE, all_roles
 from tests import factories
 from tests.clients import Api
 
@@ -42,11 +44,29 @@ class Operation:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that succeeds: as whom, on which object, with which body."""
+    """A request that succeeds: as whom, on which object, with which body.
+
+    ``target`` is what the route's id names, ``through`` what is shared with a contact who shall see it, if
+    not the target itself. ``owner`` is the person who made it, or whose it is.
+    """
 
     role: str
     target: Any = None
     body: Any = None
+    through: Any = None
+
+    @property
+    def owner(self) -> Any:
+        return getattr(self.target, "created_by", None) or getattr(self.target, "user", None)
+
+    @property
+    def shared(self) -> Any:
+        """What a grant is made on, or None where nothing like it can be shared."""
+        thing = self.through or self.target
+        try:
+            return thing if thing is not None and grant_models(type(thing)) else None
+        except LookupError:
+            return None
 
 
 @dataclass
@@ -67,8 +87,14 @@ class Team:
             self.apis[role] = Api(factories.token(self.user(role), self.organisation))
         return self.apis[role]
 
+    def contact_of(self, shared: Any) -> Api:
+        """A contact with whom ``shared`` is shared, and nothing else."""
+        contact = factories.member(CONTACT_ROLE, self.organisation)
+        guardian.shortcuts.assign_perm(f"view_{shared._meta.model_name}", contact, shared)
+        return Api(factories.token(contact, self.organisation))
+
     def everybody(self) -> Iterator[Api]:
-        """A caller of each role, then a service client."""
+        """A caller of each role, then a service client. The contact among them was shared nothing."""
         for role in all_roles():
             yield self.api(role)
         client = factories.service_client(self.organisation, self.user("org_admin"), secret="s" * 64)

@@ -89,7 +89,11 @@ def visitor(live: Service) -> Iterator[Visitor]:
         visitor.page.set_default_timeout(30 * SECONDS)
         context.on(
             "console",
-            lambda message: visitor.problems.append(f"{message.text} {message.location["url"]}") if message.type == "error" else None,
+            lambda message: (
+                visitor.problems.append(f"{message.text} {message.location['url']}")
+                if message.type == "error"
+                else None
+            ),
         )
         context.on("weberror", lambda error: visitor.problems.append(str(error.error)))
         context.on("request", lambda request: visitor.hosts.add(request.url.split("/")[2]))

@@ -1,8 +1,11 @@
 """Good requests for the contract tests."""
 
 from datetime import date
+from typing import Any
 
-from resources.models import Invoice, Vendor
+import guardian.shortcuts
+
+from resources.models import Invoice, Vendor, VendorUserObjectPermission
 from tests import factories
 from tests.contract.walk import Call, Team
 
@@ -34,6 +37,11 @@ def invoice(team: Team, status: str = "draft") -> Invoice:
     )
 
 
+def of_invoice(team: Team, role: str, *, status: str = "draft", body: Any = None) -> Call:
+    target = invoice(team, status)
+    return Call(role, target, body, through=target.vendor)
+
+
 def new_vendor(team: Team) -> Call:
     body = {"name": f"Vendor {next(factories.number)}", "contact_email": "a@b.example", "country": "DE"}
     return Call("clerk", None, body)
@@ -61,18 +69,35 @@ def several(make):
     return build
 
 
+def share(team: Team) -> VendorUserObjectPermission:
+    """A vendor shared with a contact."""
+    contact = factories.member("contact", team.organisation)
+    made = guardian.shortcuts.assign_perm("view_vendor", contact, vendor(team))
+    made.refresh_from_db()  # with what its trigger filled in
+    return made
+
+
+def new_share(team: Team) -> Call:
+    contact = factories.member("contact", team.organisation)
+    return Call("org_admin", vendor(team), {"contact": str(contact.public_id)})
+
+
 EXAMPLES = {
     "GET /v1/vendors": several(vendor),
     "POST /v1/vendors": new_vendor,
     "GET /v1/vendors/{id}": lambda team: Call("auditor", vendor(team)),
     "PATCH /v1/vendors/{id}": lambda team: Call("clerk", vendor(team), {"country": "NO"}),
+    "GET /v1/vendors/{id}/invoices": lambda team: Call("auditor", invoice(team).vendor),
+    "GET /v1/vendors/{id}/shares": lambda team: Call("org_admin", share(team).content_object),
+    "POST /v1/vendors/{id}/shares": new_share,
+    "DELETE /v1/shares/{id}": lambda team: Call("org_admin", share(team)),
     "GET /v1/invoices": several(invoice),
     "POST /v1/invoices": new_invoice,
-    "GET /v1/invoices/{id}": lambda team: Call("auditor", invoice(team)),
-    "PATCH /v1/invoices/{id}": lambda team: Call("clerk", invoice(team), {"amount": 5}),
-    "POST /v1/invoices/{id}/submit": lambda team: Call("clerk", invoice(team)),
-    "POST /v1/invoices/{id}/approve": lambda team: Call("approver", invoice(team, "submitted")),
-    "POST /v1/invoices/{id}/reject": lambda team: Call("approver", invoice(team, "submitted")),
-    "POST /v1/invoices/{id}/void": lambda team: Call("approver", invoice(team, "approved")),
-    "POST /v1/invoices/{id}/release": lambda team: Call("treasurer", invoice(team, "approved")),
+    "GET /v1/invoices/{id}": lambda team: of_invoice(team, "auditor"),
+    "PATCH /v1/invoices/{id}": lambda team: of_invoice(team, "clerk", body={"amount": 5}),
+    "POST /v1/invoices/{id}/submit": lambda team: of_invoice(team, "clerk"),
+    "POST /v1/invoices/{id}/approve": lambda team: of_invoice(team, "approver", status="submitted"),
+    "POST /v1/invoices/{id}/reject": lambda team: of_invoice(team, "approver", status="submitted"),
+    "POST /v1/invoices/{id}/void": lambda team: of_invoice(team, "approver", status="approved"),
+    "POST /v1/invoices/{id}/release": lambda team: of_invoice(team, "treasurer", status="approved"),
 }

@@ -236,6 +236,24 @@ def test_a_draft_is_edited_and_nothing_later(us, make):
     assert Invoice.objects.get().amount == 7
 
 
+@pytest.mark.parametrize("field", ["vendor", "number", "amount", "issue_date", "due_date"])
+def test_what_is_submitted_is_settled_but_for_the_note(us, make, field):
+    invoice = make.invoice(us, state="submitted")
+    values = {"vendor": make.vendor(us), "number": "N-other", "amount": 8}
+    values |= {"issue_date": "2026-11-02", "due_date": "2026-12-03"}
+
+    response = us.clerk.send("PATCH", f"/v1/invoices/{invoice}", {"internal_note": "x", field: values[field]})
+
+    assert response.status_code == 409
+    assert response.json()["type"].endswith("/problems/field-frozen")
+    assert faults(response) == {(f"/{field}", "frozen")}
+    assert us.clerk.get(f"/v1/invoices/{invoice}").json()["internal_note"] == ""
+    noted = us.clerk.send("PATCH", f"/v1/invoices/{invoice}", {"internal_note": "asked for a copy"})
+    assert noted.json()["internal_note"] == "asked for a copy"
+    us.approver.send("POST", f"/v1/invoices/{invoice}/approve")
+    assert us.clerk.send("PATCH", f"/v1/invoices/{invoice}", {"internal_note": "y"}).status_code == 409
+
+
 def test_a_partial_edit_keeps_the_dates_in_order(us, make):
     invoice = make.invoice(us)
 

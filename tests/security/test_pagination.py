@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from security.models import AuditEvent
-from security.pagination import paginate
+from security.pagination import NEWEST_FIRST, OLDEST_FIRST, PageRequest, paginate
 from tests import factories
 from tests.clients import Api
 
@@ -17,20 +17,21 @@ def seven():
     return [AuditEvent.objects.create(event=f"test:event:{number}", organisation_id=1) for number in range(7)]
 
 
-def test_pages_follow_each_other_newest_first_without_gap_or_overlap(seven):
+@pytest.mark.parametrize("ordering", [NEWEST_FIRST, OLDEST_FIRST])
+def test_pages_follow_each_other_without_gap_or_overlap(seven, ordering):
     seen, cursor = [], None
     for _ in range(4):
-        page = paginate(AuditEvent.objects.filter(organisation_id=1), cursor=cursor, limit=2)
+        page = paginate(AuditEvent.objects.filter(organisation_id=1), PageRequest(cursor, 2, ordering))
         seen += page.items
         cursor = page.next
 
-    assert [event.pk for event in seen] == [event.pk for event in reversed(seven)]
+    assert seen == (seven if ordering == OLDEST_FIRST else seven[::-1])
     assert cursor is None
 
 
 def test_a_page_is_one_statement_without_count(seven):
     with CaptureQueriesContext(connection) as queries:
-        paginate(AuditEvent.objects.all(), cursor=None, limit=3)
+        paginate(AuditEvent.objects.all(), PageRequest(None, 3))
 
     assert len(queries) == 1
     assert "COUNT(" not in queries[0]["sql"].upper()
@@ -38,10 +39,10 @@ def test_a_page_is_one_statement_without_count(seven):
 
 
 def test_rows_that_appear_meanwhile_do_not_shift_the_next_page(seven):
-    first = paginate(AuditEvent.objects.all(), cursor=None, limit=3)
+    first = paginate(AuditEvent.objects.all(), PageRequest(None, 3))
     AuditEvent.objects.create(event="test:event:new", organisation_id=1)
 
-    second = paginate(AuditEvent.objects.all(), cursor=first.next, limit=3)
+    second = paginate(AuditEvent.objects.all(), PageRequest(first.next, 3))
 
     assert [event.pk for event in second.items] == [seven[3].pk, seven[2].pk, seven[1].pk]
 

@@ -9,14 +9,12 @@ from rest_framework.views import APIView
 from accounts.views import AccountViewSet
 from security import policy
 from security.models import AuditEvent
+from security.object_permissions import NoObjects, ObjectRule, TenantObjects
 from security.policy import (
     Allow,
     NoBody,
-    NoObjects,
-    ObjectRule,
     PolicyViewSet,
     Rule,
-    TenantObjects,
     check_policy,
     exempt_from_policy,
 )

@@ -3,7 +3,8 @@
 import pytest
 
 from security.models import AuditEvent
-from security.policy import Allow, NoBody, PolicyViewSet, Rule, TenantObjects, check_policy
+from security.object_permissions import TenantObjects
+from security.policy import Allow, NoBody, PolicyViewSet, Rule, check_policy
 from security.routes import resource
 from security.serializers import ReadSerializer
 

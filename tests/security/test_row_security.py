@@ -41,6 +41,17 @@ def test_a_tenant_sees_its_own_rows_only(ours, theirs):
         assert not AuditEvent.objects.filter(pk=theirs.pk).exists()
 
 
+def test_whoever_is_no_member_sees_nothing_of_the_tenant(ours):
+    """The organisation alone is not enough: app.member is set for members only."""
+    with row_security_in_force(), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.organisation', %s, true)", [str(ours.organisation_id)])
+        assert visible() == set()
+        cursor.execute("SELECT set_config('app.member', 'off', true)")
+        assert visible() == set()
+        cursor.execute("SELECT set_config('app.member', 'on', true)")
+        assert visible() == {ours.pk}
+
+
 def test_the_tenant_ends_with_the_block(ours, theirs):
     with row_security_in_force():
         with tenant(ours.organisation_id):
@@ -72,8 +83,8 @@ def test_an_event_is_appended_without_a_tenant_and_not_shown_to_who_appends_it(a
     [
         "ALTER TABLE {} DISABLE ROW LEVEL SECURITY",
         "ALTER TABLE {} NO FORCE ROW LEVEL SECURITY",
-        "DROP POLICY tenant ON {}",
-        "ALTER POLICY tenant ON {} USING (true)",
+        "DROP POLICY member ON {}",
+        "ALTER POLICY member ON {} USING (true)",
         "CREATE POLICY open ON {} USING (true)",
         "ALTER TABLE {} OWNER TO CURRENT_USER",
         "SET LOCAL ROLE portcullis_owner",

@@ -177,14 +177,17 @@ def query_faults(query, serializer=PageQuery):
 
 
 def test_query_defaults_apply():
-    assert parse_query(PageQuery, QueryDict("")) == {"cursor": None, "limit": 50}
-    assert parse_query(PageQuery, QueryDict("limit=7")) == {"cursor": None, "limit": 7}
+    defaults = {"cursor": None, "limit": 50, "ordering": "-created_at"}
+    assert parse_query(PageQuery, QueryDict("")) == defaults
+    assert parse_query(PageQuery, QueryDict("limit=7")) == {**defaults, "limit": 7}
 
 
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
         ("colour=red", {("colour", "unknown")}),
+        ("ordering=amount", {("ordering", "invalid-choice")}),
+        ("count=true", {("count", "unknown")}),
         ("limit=5&limit=6", {("limit", "repeated")}),
         ("limit=5.0", {("limit", "type")}),
         ("limit=%2B5", {("limit", "type")}),
