@@ -45,10 +45,10 @@ urlpatterns = [
     path("readyz", exempt_from_policy(uncounted(ready), reason="readiness; tells nothing")),
 ]
 
-if settings.ADMIN:
-    urlpatterns += [path("admin/", staff.site.urls)]
-
 handler400 = errors.bad_request
 handler403 = errors.permission_denied
 handler404 = errors.page_not_found
 handler500 = errors.server_error
+
+if settings.ADMIN:
+    urlpatterns += [path("admin/", staff.site.urls)]

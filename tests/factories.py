@@ -1,7 +1,6 @@
 """Rows for tests. Alice's organisation is Acme; Globex is somebody else's."""
 
 import secrets
-
 from datetime import timedelta
 from itertools import count
 from typing import Any

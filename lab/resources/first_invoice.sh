@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# From sign-in to a released invoice, by curl alone, as four people of one organisation.
+# From sign-in to a released invoice, by curl, as four people of one organisation.
 #
 #   lab/resources/first_invoice.sh [organisation]     (default: Acme)
 #
-# Needs bash, curl, coreutils and openssl (for the codes of the second factor), and the demo of `make run`; DEMO_FILE names another demo's file, and
-# CA_FILE its certificate authority when that is not where the file says.
+# Needs bash, curl, coreutils and openssl (for the codes of the second factor), and the demo of `make run`;
+# DEMO_FILE names another demo's file, and CA_FILE its certificate authority when that is not where the file says.
 # Prints one line for each step and ends with 1 at the first answer that is not the expected one.
 set -euo pipefail
 

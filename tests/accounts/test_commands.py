@@ -96,13 +96,29 @@ def test_secrets_are_stored_hashed(demo_file):
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("seed_demo", []), ("demo_token", ["--user", "clerk@acme.example", "--scope", "account:read"])],
+    [
+        ("seed_demo", []),
+        ("demo_code", ["--user", "approver@acme.example"]),
+        ("demo_token", ["--user", "clerk@acme.example", "--scope", "account:read"]),
+    ],
 )
 def test_they_are_refused_unless_the_demo_is_on(settings, command, options):
     settings.DEMO = False
 
     with pytest.raises(CommandError, match="DEMO is off"):
         call_command(command, *options, stdout=StringIO())
+
+
+def test_a_code_is_what_the_app_would_show(demo_file):
+    call_command("seed_demo")
+    boss = next(u for u in json.loads(demo_file.read_text())["users"] if u["role"] == "org_admin")
+    page, shown = Page(), StringIO()
+    page.enter_password(User.objects.get(email=boss["username"]), boss["password"])
+    call_command("demo_code", "--user", boss["username"], stdout=shown, stderr=StringIO())
+
+    assert page.enter_code(shown.getvalue().strip())["Location"] == "/docs"
+    with pytest.raises(CommandError, match="These have a second factor"):
+        call_command("demo_code", "--user", "auditor@acme.example")
 
 
 def test_a_token_needs_the_demo_and_a_user_of_it(demo_file):

@@ -1,6 +1,5 @@
 """Every operation has a good request, and it succeeds: what follows is refused for its own reason."""
 
-
 import pytest
 
 from tests.contract.walk import example, examples, operations, perform
