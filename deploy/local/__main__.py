@@ -200,7 +200,7 @@ def _print_summary(port: int) -> None:
         f"\nDocumentation: https://localhost:{port}/docs (sign in as one of the users; the browser will",
         "               warn, as it does not know the local authority .run/tls/ca.pem)",
         f"Log:           {RUN / 'service.log'}",
-        "Codes:         .venv/bin/python manage.py demo_code --user org-admin@acme.example (where sign-in asks)",
+        "Codes:         .venv/bin/python manage.py demo_code --user org-admin@acme.example",
         "\nThree commands to try:",
         f"  curl --cacert .run/tls/ca.pem https://localhost:{port}/v1/invoices",
         '  .venv/bin/python manage.py demo_token --user clerk@acme.example --scope "invoices:read"',
