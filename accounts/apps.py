@@ -11,7 +11,7 @@ class AccountsConfig(AppConfig):
     scopes = {
         "account:read": "See who you are, your sessions and what you have allowed",
         "account:manage": "End your sessions, and take back what you have allowed",
-        "members:manage": "Manage the members of the organisation",
+        "members:manage": "Manage the members of the organisation, and invite to it",
     }
     roles = {"org_admin": "Manages members and clients of the organisation"}
     #: Roles that nobody has in a session without a second factor (accounts.second_factor).

@@ -1,8 +1,8 @@
-"""The forms of sign-in and account. A refusal says what is wrong with the input, nothing of an account."""
+"""The forms of the pages. A refusal says what is wrong with the input, and nothing of an account."""
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm
@@ -10,10 +10,14 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn import forms as library
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from rest_framework import serializers
 
 from accounts import events, second_factor
 from accounts.events import Event
+from accounts.models import User
+from security.strict_input import StrictCharField
 
 WRONG_CODE = "That code is not right, or has been used. Codes change every 30 seconds."
 WRONG_PASSKEY = "That passkey could not be used."
@@ -166,3 +170,37 @@ class EmailChangeForm(forms.Form):
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"]
         return email.strip().lower()
+
+
+class JoinForm(forms.Form):
+    """Name and password of a person who is invited and has no account yet."""
+
+    name = forms.CharField(max_length=150)
+    password = forms.CharField(max_length=128, strip=False)
+
+    def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.email = email
+
+    def clean_name(self) -> str:
+        """Shown to others, so held to what the API takes as text."""
+        name: str = self.cleaned_data["name"]
+        try:
+            return str(StrictCharField(max_length=150).run_validation(name))
+        except serializers.ValidationError as error:
+            raise forms.ValidationError([str(fault) for fault in cast(list[Any], error.detail)]) from None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if "password" in cleaned:
+            person = User(email=self.email, name=cleaned.get("name", ""))
+            try:
+                validate_password(cleaned["password"], user=person)
+            except forms.ValidationError as error:
+                self.add_error("password", error)
+        return cleaned
+
+    def create_user(self) -> User:
+        return User.objects.create_user(
+            self.email, self.cleaned_data["password"], name=self.cleaned_data["name"]
+        )

@@ -1,17 +1,28 @@
 """People, organisations, and who may do what where."""
 
+import hashlib
+import secrets
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 from django.utils import timezone
 
-from accounts.signals import access_ended
+from accounts.signals import access_ended, membership_removed
 from security.identifiers import PublicIdModel, uuid7
+from security.object_permissions import revoke_all
+from security.row_security import TenantModel
 from security.scopes import CONTACT_ROLE, all_roles
+
+#: The role that manages members. An organisation always has somebody with it.
+ADMINISTRATOR = "org_admin"
 
 
 def validate_role(value: str) -> None:
@@ -100,24 +111,91 @@ class Organisation(PublicIdModel):  # type: ignore[django-manager-missing]  # of
         return self.name
 
 
-class Membership(models.Model):
+class Membership(PublicIdModel):
     """A person's one role in an organisation. Read on every request, so a change is felt by the next.
 
     A contact is an outsider with a row here as well: one person has one relation to an organisation, so that
-    nobody can be a member and a contact of it. The role alone opens no object.
+    nobody is a member and a contact of it. The role alone opens no object. While a tenant is set, row
+    security shows that organisation's rows alone; before, all of them, for that is when authentication reads.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=32, validators=[validate_role])
+    joined_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["user", "organisation"], name="one_membership_per_organisation")
         ]
+        indexes = [models.Index(fields=["organisation", "-public_id"], name="membership_page")]
 
     def __str__(self) -> str:
         return f"{self.role} {self.user_id}@{self.organisation_id}"
+
+
+@receiver(post_delete, sender=Membership)
+def tell_of_removal(instance: Membership, **kwargs: Any) -> None:
+    """By the API, a command or a cascade: what hangs on a membership ends with it."""
+    if instance.role == CONTACT_ROLE:
+        revoke_all(user_id=instance.user_id, organisation_id=instance.organisation_id)
+    membership_removed.send(sender=Membership, user=instance.user, organisation_id=instance.organisation_id)
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    """Invitations; rows come from here only."""
+
+    def open(self, *, now: datetime) -> "InvitationQuerySet":
+        """Those that can be accepted: pending, in time, and from somebody who may still invite.
+
+        The last, so that an administrator who was removed does not come back by a link sent before.
+        """
+        sender = Membership.objects.filter(
+            user_id=OuterRef("invited_by_id"),
+            organisation_id=OuterRef("organisation_id"),
+            role=ADMINISTRATOR,
+            user__is_active=True,
+        )
+        return self.filter(Exists(sender), accepted_at=None, revoked_at=None, expires_at__gt=now)
+
+
+class Invitation(PublicIdModel, TenantModel):
+    """An address asked to join an organisation in a role. Of the link's token, only the digest is kept."""
+
+    email = models.EmailField(max_length=254)
+    role = models.CharField(max_length=32, validators=[validate_role])
+    invited_by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    token_digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(editable=False)
+    accepted_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="invitation_email_is_lower_case"),
+            models.UniqueConstraint(
+                fields=["organisation_id", "email"],
+                condition=Q(accepted_at=None, revoked_at=None),
+                name="one_pending_invitation_per_address",
+            ),
+        ]
+        indexes = [models.Index(fields=["organisation_id", "-public_id"], name="invitation_page")]
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+    @staticmethod
+    def new_token() -> str:
+        """256 random bits, for the link."""
+        return secrets.token_urlsafe(32)
+
+    @staticmethod
+    def digest(token: str) -> str:
+        """What is stored of a token: SHA-256 in hexadecimal."""
+        return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Session(AbstractBaseSession):

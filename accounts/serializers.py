@@ -1,4 +1,4 @@
-"""What the API says of the caller."""
+"""What the API says of the caller, the members and the invited, and what it takes."""
 
 from datetime import datetime
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 from django.conf import settings
 from rest_framework import serializers
 
-from accounts.models import Session
+from accounts.models import Invitation, Membership, Session
 from security.identifiers import PublicIdField
-from security.strict_input import StrictModelSerializer, StrictSerializer
+from security.scopes import all_roles
+from security.serializers import ReadSerializer
+from security.strict_input import StrictChoiceField, StrictEmailField, StrictSerializer
 
 
 class MeReader(StrictSerializer):
@@ -24,7 +26,7 @@ class MeReader(StrictSerializer):
         return sorted(access.scopes)
 
 
-class SessionReader(StrictModelSerializer[Session]):
+class SessionReader(ReadSerializer[Session]):
     """A session of the caller's. What opens it is not in the database, so it cannot be here."""
 
     id = PublicIdField()
@@ -32,7 +34,6 @@ class SessionReader(StrictModelSerializer[Session]):
     class Meta:
         model = Session
         fields = ("id", "created_at", "last_seen_at", "address", "user_agent", "second_factor")
-        read_only_fields = fields
 
 
 class GrantReader(StrictSerializer):
@@ -54,3 +55,40 @@ class GrantReader(StrictSerializer):
         """When it was given: a family ends a fixed time after it."""
         given: datetime = token.family_expires_at - settings.REFRESH_FAMILY_LIFETIME
         return given
+
+
+class MemberReader(ReadSerializer[Membership]):
+    id = PublicIdField()
+    user = PublicIdField(source="user.public_id")
+    name = serializers.CharField(source="user.name", read_only=True, max_length=150)
+    email = serializers.EmailField(source="user.email", read_only=True, max_length=254)
+
+    class Meta:
+        model = Membership
+        fields = ("id", "user", "name", "email", "role", "joined_at")
+
+
+class MemberWriter(StrictSerializer):
+    role = StrictChoiceField(choices=sorted(all_roles()))
+
+
+class InvitationReader(ReadSerializer[Invitation]):
+    """Without the token: the mail alone has it."""
+
+    id = PublicIdField()
+    invited_by = PublicIdField(source="invited_by.public_id")
+
+    class Meta:
+        model = Invitation
+        fields = ("id", "email", "role", "invited_by", "created_at", "expires_at")
+
+
+class InvitationWriter(StrictSerializer):
+    email = StrictEmailField(max_length=254)
+    role = StrictChoiceField(choices=sorted(all_roles()))
+
+    def validate_email(self, value: str) -> str:
+        """In lower case. ASCII: beyond it Python and PostgreSQL differ about case, and letters look alike."""
+        if not value.isascii():
+            raise serializers.ValidationError("It is not an ASCII address.", code="format")
+        return value.lower()

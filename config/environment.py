@@ -118,6 +118,36 @@ def database(name: str, *, required: bool = True) -> dict[str, Any]:
     }
 
 
+def mail(name: str) -> dict[str, Any]:
+    """Django's mail settings, without their prefix, from ``smtps://user:password@host:port``.
+
+    ``smtps://`` is TLS from the first byte, ``smtp://`` is STARTTLS and never less; the certificate is
+    verified. ``file:///directory`` writes each mail to a file: for demos and tests.
+    """
+    value = secret(name)
+    parts = urlsplit(value)
+    try:
+        port = parts.port
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} has a port that is not a number.") from None
+    if parts.scheme == "file" and not parts.netloc and parts.path.strip("/"):
+        return {"BACKEND": "django.core.mail.backends.filebased.EmailBackend", "FILE_PATH": parts.path}
+    if parts.scheme not in {"smtps", "smtp"} or not parts.hostname or parts.path.strip("/"):
+        raise ImproperlyConfigured(
+            f"{name} must be smtps://user:password@host:port, smtp:// for STARTTLS, or file:///directory."
+        )
+    implicit = parts.scheme == "smtps"
+    return {
+        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "HOST": parts.hostname,
+        "PORT": port or (465 if implicit else 587),
+        "HOST_USER": unquote(parts.username or ""),
+        "HOST_PASSWORD": unquote(parts.password or ""),
+        "USE_SSL": implicit,
+        "USE_TLS": not implicit,
+    }
+
+
 def inherit(base: ModuleType) -> dict[str, Any]:
     """The settings of ``base``, for a settings module that then relaxes some of them by name."""
     return {name: value for name, value in vars(base).items() if name.isupper()}

@@ -4,7 +4,9 @@ from django.conf import settings
 from django.urls import include, path
 
 from accounts import staff
+from accounts.invitations import InvitationPage, InvitationViewSet
 from accounts.me import GrantViewSet, MeViewSet, SessionViewSet
+from accounts.members import MemberViewSet
 from accounts.oauth.views import ResourceMetadataView, ServerMetadataView
 from config.documentation import document, documentation, oauth2_redirect
 from security import errors
@@ -18,6 +20,8 @@ urlpatterns = [
     path("v1/me", MeViewSet.as_view({"get": "retrieve"}), name="me"),
     path("v1/", include(resource("me/sessions", SessionViewSet))),
     path("v1/", include(resource("me/grants", GrantViewSet))),
+    path("v1/", include(resource("members", MemberViewSet))),
+    path("v1/", include(resource("invitations", InvitationViewSet))),
     path("v1/", include(resource("audit-events", AuditEventViewSet))),
     path("v1/", include("resources.urls")),
     path("oauth/", include("accounts.oauth.urls")),
@@ -30,6 +34,11 @@ urlpatterns = [
         exempt_from_policy(ResourceMetadataView.as_view(), reason="public metadata, RFC 9728"),
     ),
     path("", include("accounts.urls")),
+    path(
+        "invitation/<str:organisation>/<str:token>",
+        exempt_from_policy(InvitationPage.as_view(), reason="a page: the link's token, and the form's"),
+        name="invitation",
+    ),
     path("docs", exempt_from_policy(documentation, reason="a page, for signed-in users"), name="docs"),
     path("docs/openapi.yaml", exempt_from_policy(document, reason="for signed-in users"), name="schema"),
     path(

@@ -29,7 +29,7 @@ START_SECONDS = 60
 GREEN, RED, PLAIN = "\033[32m", "\033[31m", "\033[0m"
 #: Small, so that a scenario need not make a thousand requests; of the address, for the lab has only one.
 LIMITS = {"THROTTLE_SIGN_IN_ADDRESS": "20/60", "THROTTLE_ADDRESS": "100000/60", "THROTTLE_WRITE": "100000/60"}
-LIMITS |= {"THROTTLE_TOKEN": "100000/60"}
+LIMITS |= {"THROTTLE_TOKEN": "100000/60", "THROTTLE_INVITE": "100000/60"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,7 @@ class Lab:
             "DATABASE_OWNER_URL": postgres.url("owner"),
             "DATABASE_OPS_URL": postgres.url("ops"),
             "VALKEY_URL": self.valkey.url,
+            "EMAIL_URL": f"file://{self.directory / 'mail'}",
             "DEMO": "on",
             "DEMO_FILE": str(self.directory / "demo.json"),
             "DEMO_CA_FILE": str(self.directory / "tls" / "ca.pem"),
@@ -156,9 +157,14 @@ class Lab:
         log = self.directory / "service.log"
         server = Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=ROOT)
         demo = json.loads((self.directory / "demo.json").read_text())
-        ca_file = str(self.directory / "tls" / "ca.pem")
-        url, database_url = self.environment["PUBLIC_URL"], self.environment["DATABASE_OWNER_URL"]
-        world = World(url, ca_file, demo, self.tokens, database_url=database_url)
+        world = World(
+            self.environment["PUBLIC_URL"],
+            str(self.directory / "tls" / "ca.pem"),
+            demo,
+            self.directory / "mail",
+            tokens=self.tokens,
+            database_url=self.environment["DATABASE_OWNER_URL"],
+        )
 
         def answers() -> bool:
             try:

@@ -109,8 +109,7 @@ def field_access() -> None:
         used("field_access")
         return True
 
-    FieldRule.admits = always  # type: ignore[method-assign]  # as above
-    FieldRule.covers = always  # type: ignore[method-assign]  # as above
+    FieldRule.admits = FieldRule.covers = always  # type: ignore[method-assign,assignment]  # as above
 
 
 @layer
@@ -321,3 +320,62 @@ def known_devices() -> None:
         return ""
 
     devices.known_device = known_device
+
+
+def administrators() -> None:
+    """Whether the caller is still an administrator is not asked again under the lock."""
+    from accounts import members
+
+    def unasked(access: Any) -> set[int]:
+        used("administrators")
+        return {access.user_id, 0}
+
+    members.lock_administrators = unasked
+
+
+@layer
+def own_membership() -> None:
+    """One's own role is a role like any other."""
+    from accounts import members
+
+    def unchecked(access: Any, membership: Any) -> None:
+        used("own_membership")
+
+    members.check_not_own = unchecked
+
+
+@layer
+def invited_address() -> None:
+    """Whoever is signed in may accept."""
+    from accounts import invitations
+
+    def anybody(request: Any, account: Any) -> bool:
+        used("invited_address")
+        return bool(request.user.is_authenticated)
+
+    invitations.is_signed_in_as = anybody
+
+
+@layer
+def inviting_right() -> None:
+    """An invitation outlives its sender's right to invite."""
+    from accounts.models import InvitationQuerySet
+
+    def pending(self: Any, *, now: Any) -> Any:
+        used("inviting_right")
+        return self.filter(accepted_at=None, revoked_at=None, expires_at__gt=now)
+
+    InvitationQuerySet.open = pending  # type: ignore[method-assign]  # as above
+
+
+@layer
+def token_revocation() -> None:
+    """Tokens stay when the membership goes."""
+    from accounts.oauth.revocation import end_tokens
+    from accounts.signals import membership_removed
+
+    def removed(**kwargs: Any) -> None:
+        used("token_revocation")
+
+    membership_removed.disconnect(end_tokens)
+    membership_removed.connect(removed, weak=False)

@@ -138,6 +138,13 @@ NO_OPS: dict[str, tuple[Edit, ...]] = {
         Edit("accounts/oauth/validators.py", "if grant.consumed_at is not None:", "if False:"),
         Edit("accounts/oauth/validators.py", "if not spent:", "if False:"),
     ),
+    "administrators": (Edit("accounts/members.py", "if access.user_id not in administrators:", "if False:"),),
+    "own_membership": (Edit("accounts/members.py", "if membership.user_id == access.user_id:", "if False:"),),
+    "invited_address": (Edit("accounts/invitations.py", " and request.user.pk == account.pk", ""),),
+    "inviting_right": (
+        Edit("accounts/models.py", "self.filter(Exists(sender), accepted_at", "self.filter(accepted_at"),
+    ),
+    "token_revocation": (Edit("accounts/oauth/revocation.py", "@receiver(membership_removed)\n", ""),),
 }
 
 #: Layers whose code is not ours to edit, and whose it is.

@@ -6,6 +6,7 @@ import secrets
 import ssl
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,15 +35,20 @@ class Answer:
 
 
 class World:
-    """The service under attack, on loopback only. ``demo`` is the content of its demo file."""
+    """The service under attack, on loopback only.
+
+    ``demo`` is the content of its demo file, ``mail`` the directory that it writes mails to, ``database_url``
+    opens its database as a copy of it would lie around.
+    """
 
     def __init__(
         self,
         base_url: str,
         ca_file: str,
         demo: dict[str, Any],
-        tokens: dict[tuple[str, str], tuple[float, str]] | None = None,
+        mail: Path | None = None,
         *,
+        tokens: dict[tuple[str, str], tuple[float, str]] | None = None,
         database_url: str = "",
     ) -> None:
         host, _, port = base_url.removeprefix("https://").partition(":")
@@ -52,6 +58,7 @@ class World:
         self.ca_file = ca_file
         self.demo = demo
         self.database_url = database_url
+        self.mail = mail or Path("/nonexistent")
         self.host, self.port = host, int(port)
         self.context = ssl.create_default_context(cafile=ca_file)
         # Of all servers of a run: they share the database, and whoever has a second factor signs in with a
@@ -71,7 +78,7 @@ class World:
         issued, token = self.tokens.get((who, scope), (0.0, ""))
         if time.monotonic() - issued > TOKEN_SECONDS or not token:
             user, browser = self.user(who), Browser(self.base_url, self.ca_file)
-            browser.sign_in(user)
+            browser.sign_in(user["username"], user["password"], user["totp_secret"])
             code, verifier = browser.authorize(client, scope)
             token = browser.exchange(client, code, verifier)["access_token"]
             self.tokens[who, scope] = (time.monotonic(), token)
@@ -92,9 +99,13 @@ class World:
 
     def call(self, who: str, method: str, path: str, body: Any = None, *, scope: str = "") -> Answer:
         """An API call of theirs, with a JSON body or raw bytes."""
+        return self.call_with(self.token(who, scope), method, path, body)
+
+    def call_with(self, token: str, method: str, path: str, body: Any = None) -> Answer:
+        """An API call with some token."""
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         kind = {"Content-Type": "application/json"} if raw else {}
-        return self.send(method, path, raw, Authorization=f"Bearer {self.token(who, scope)}", **kind)
+        return self.send(method, path, raw, Authorization=f"Bearer {token}", **kind)
 
     def guess(self, username: str, password: str, **headers: str) -> Answer:
         """One attempt to sign in, with a fresh form."""
@@ -122,6 +133,15 @@ class World:
         """What a copy of the database shows to whoever finds it."""
         with psycopg.connect(self.database_url) as connection:
             return connection.execute(statement.encode()).fetchall()
+
+    def mailed_link(self, address: str) -> str:
+        """The path of the last link that was mailed to ``address``."""
+        found = ""
+        for file in sorted(self.mail.iterdir(), key=lambda file: file.stat().st_mtime_ns):
+            text = file.read_text()
+            if f"To: {address}\n" in text:
+                found = text.split(self.base_url)[-1].split()[0]
+        return found
 
     def unique(self, prefix: str) -> str:
         return f"{prefix} {secrets.token_hex(6)}"

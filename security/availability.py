@@ -34,7 +34,12 @@ class AvailabilityMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """OperationalError and InterfaceError are outages here; every other exception goes on."""
+        """OperationalError and InterfaceError are outages here; every other exception goes on.
+
+        DependencyUnavailable comes here from what runs after the commit, which DRF does not see.
+        """
+        if isinstance(exception, DependencyUnavailable):
+            return render(request, exception)
         if not isinstance(exception, OperationalError | InterfaceError):
             return None
         logger.error("database out of reach", extra={"error": type(exception).__name__})

@@ -23,10 +23,10 @@ security.E002; settings that would let guardian open more are security.E060.
 OWASP API1:2023. ASVS 8.2.2, 8.2.3, 8.3.1, 8.3.2.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pgtrigger
 from django.apps import apps
@@ -169,7 +169,7 @@ class SharedObjects(TenantObjects):
             return TenantObjects.page(self, queryset, access, wanted, narrow)
         rows = TenantObjects.scope(self, queryset, access)
         narrowed = narrow(rows)
-        of_person, of_group = grant_models(queryset.model)
+        of_person, of_group = grant_models(cast(Hashable, queryset.model))
         held = [of_person.objects.filter(user_id=access.user_id)]
         held += [of_group.objects.filter(group_id=group) for group in access.groups]
         ids: Any = None
@@ -183,7 +183,7 @@ class SharedObjects(TenantObjects):
     def faults(self, model: type[models.Model] | None) -> Iterator[str]:
         try:
             if model is not None:
-                grant_models(model)  # type: ignore[arg-type]  # a class can be hashed
+                grant_models(model)
         except LookupError as error:
             yield str(error)
 

@@ -39,9 +39,9 @@ OF_MEMBERS = f"organisation_id = {ORGANISATION} AND {MEMBER}"
 POLICIES = ("tenant", "member", "shared", "append", "operators")
 SETTINGS = ("app.organisation", "app.member")
 
-#: Tables with an organisation that have no policy, and why.
+#: Tables with an organisation that are not for their tenant alone, and why.
 EXEMPT = {
-    "accounts.membership": "the authentication statement reads it to find the tenant",
+    "accounts.membership": "the authentication statement reads it to find the tenant; then its policy holds",
     "oauth.application": "the token endpoint reads it before there is a tenant",
     "oauth.grant": "redeemed by its digest before there is a tenant",
     "oauth.accesstoken": "the authentication statement finds it by its digest",

@@ -47,7 +47,15 @@ def test_check_ids_are_unique_and_indexed_in_order():
 
 @pytest.mark.parametrize(
     "name",
-    ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/compose.md", "docs/lab.md", "docs/sign-in.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/compose.md",
+        "docs/lab.md",
+        "docs/members.md",
+        "docs/sign-in.md",
+    ],
 )
 def test_links_lead_somewhere(name):
     text = (ROOT / name).read_text()

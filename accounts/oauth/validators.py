@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.settings import oauth2_settings
@@ -22,6 +23,7 @@ from oauthlib.oauth2.rfc6749 import errors
 from accounts.models import Membership
 from accounts.oauth.models import CLIENT_SECRET, AccessToken, Application, Grant, RefreshToken
 from security.identifiers import uuid7
+from security.scopes import CONTACT_ROLE
 
 #: RFC 7636: a verifier has 43 to 128 unreserved characters; an S256 challenge has exactly 43 of base64url.
 VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
@@ -57,6 +59,16 @@ class OAuthValidator(OAuth2Validator):
         """An empty secret is none, whatever is stored."""
         return bool(provided_secret) and bool(super()._check_secret(provided_secret, stored_secret))
 
+    def validate_grant_type(
+        self, client_id: str, grant_type: str, client: Any, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
+        """A service client stops with the person who answers for it; a contact answers for none."""
+        allowed = bool(super().validate_grant_type(client_id, grant_type, client, request, *args, **kwargs))
+        if allowed and grant_type == "client_credentials":
+            membership = _lock_membership(request.client.user_id, request.client.organisation_id)
+            return membership is not None and membership.role != CONTACT_ROLE
+        return allowed
+
     # --- authorization request ---
 
     def validate_scopes(
@@ -91,7 +103,11 @@ class OAuthValidator(OAuth2Validator):
     def validate_code(
         self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
-        """Lock the code first: of parallel redemptions one wins, and the others see it spent."""
+        """Lock the code first: of parallel redemptions one wins, and the others see it spent.
+
+        The membership before it, as its removal does (accounts.oauth.revocation).
+        """
+        may_act = _may_act(Grant.objects.filter(code=digest(code), application=client))
         grant = (
             Grant.objects.select_for_update(of=("self",))
             .select_related("user")
@@ -104,7 +120,7 @@ class OAuthValidator(OAuth2Validator):
             # RFC 9700 section 4.5: a replayed code is a stolen one. End what came from it.
             RefreshToken.revoke_family(grant.token_family)
             return False
-        if grant.is_expired() or not _may_act(grant.user_id, grant.organisation_id):
+        if grant.is_expired() or not may_act:
             return False
         request.grant = grant
         request.scopes = grant.scope.split()
@@ -155,6 +171,9 @@ class OAuthValidator(OAuth2Validator):
         self, refresh_token: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
         """Lock the row first, then judge: of parallel refreshes one wins, the others are replays."""
+        may_act = _may_act(
+            RefreshToken.objects.filter(token_checksum=digest(refresh_token), application=client)
+        )
         token = (
             RefreshToken.objects.select_for_update(of=("self",))
             .filter(token_checksum=digest(refresh_token), application=client)
@@ -162,9 +181,7 @@ class OAuthValidator(OAuth2Validator):
         )
         if token is None:
             return False
-        if token.revoked is None and (
-            token.family_expires_at <= timezone.now() or not _may_act(token.user_id, token.organisation_id)
-        ):
+        if token.revoked is None and (token.family_expires_at <= timezone.now() or not may_act):
             RefreshToken.revoke_family(token.token_family)
             return False
         return bool(super().validate_refresh_token(refresh_token, client, request, *args, **kwargs))
@@ -222,8 +239,20 @@ def _carried(request: Any, previous_refresh_token: RefreshToken | None) -> dict[
     return {"organisation_id": client.organisation_id}
 
 
-def _may_act(user_id: int, organisation_id: int) -> bool:
-    """Whether the user is active and still a member of the organisation."""
-    return Membership.objects.filter(
-        user_id=user_id, user__is_active=True, organisation_id=organisation_id
-    ).exists()
+def _may_act(held: QuerySet[Any]) -> bool:
+    """Whether the user of what is held is active and still a member of its organisation.
+
+    Locks the membership until what is issued is committed: a removal waits, and then ends that as well.
+    """
+    person = held.values_list("user_id", "organisation_id").first()
+    if person is None:
+        return False
+    return _lock_membership(*person) is not None
+
+
+def _lock_membership(user_id: int, organisation_id: int) -> Membership | None:
+    return (
+        Membership.objects.select_for_update(of=("self",), no_key=True)
+        .filter(user_id=user_id, user__is_active=True, organisation_id=organisation_id)
+        .first()
+    )

@@ -66,6 +66,8 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
         allow = request.POST.get("decision") == "allow"
         membership = (
             self._memberships(request)
+            # Locked, so that no code is given that a removal at the same moment would not end.
+            .select_for_update(of=("self",), no_key=True)
             .filter(organisation__public_id=canonical_uuid(request.POST.get("organisation", "")))
             .first()
         )

@@ -7,6 +7,7 @@ place each, with reasons. Every variable read here is listed in ``.env.example``
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -230,6 +231,9 @@ ANONYMOUS_USER_NAME = None
 GUARDIAN_MONKEY_PATCH_USER = False
 GUARDIAN_MONKEY_PATCH_GROUP = False
 
+#: How long the link of an invitation works.
+INVITATION_LIFETIME = timedelta(days=7)
+
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth.Application"
 OAUTH2_PROVIDER_GRANT_MODEL = "oauth.Grant"
 OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth.AccessToken"  # noqa: S105  a model's name
@@ -270,6 +274,20 @@ OAUTH2_PROVIDER: dict[str, Any] = {
 
 #: The staff's site under /admin/ (accounts.staff). Off: it has no routes.
 ADMIN = env.boolean("ADMIN", default=False)
+
+# --- Mail -------------------------------------------------------------------------------------------------
+
+MAIL = env.mail("EMAIL_URL")
+EMAIL_BACKEND: str = MAIL["BACKEND"]
+EMAIL_FILE_PATH = MAIL.get("FILE_PATH")
+EMAIL_HOST: str = MAIL.get("HOST", "")
+EMAIL_PORT: int = MAIL.get("PORT", 0)
+EMAIL_HOST_USER: str = MAIL.get("HOST_USER", "")
+EMAIL_HOST_PASSWORD: str = MAIL.get("HOST_PASSWORD", "")
+EMAIL_USE_SSL: bool = MAIL.get("USE_SSL", False)
+EMAIL_USE_TLS: bool = MAIL.get("USE_TLS", False)
+EMAIL_TIMEOUT = 10  # seconds, for each step of talking to the mail server
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", default=f"no-reply@{urlsplit(PUBLIC_URL).hostname}")
 
 # --- The API ----------------------------------------------------------------------------------------------
 
@@ -325,6 +343,7 @@ THROTTLES = {
     "reset_address": env.text("THROTTLE_RESET_ADDRESS", default="20/3600"),
     "reset_account": env.text("THROTTLE_RESET_ACCOUNT", default="5/3600"),
     "token": env.text("THROTTLE_TOKEN", default="120/60"),
+    "invite": env.text("THROTTLE_INVITE", default="30/3600"),
 }
 #: The outer limit of what is not API: of an address, and of a client and of an account at one address.
 PAGE_LIMITS = {

@@ -64,6 +64,8 @@ def _files(values: dict[str, str], tls: Path) -> list[File]:
         File("api/secret_key", values["secret_key"], API),
         File("api/database_url", _database_url("service", values), API),
         File("api/valkey_url", f"redis://portcullis:{values['valkey']}@cache:6379/0", API),
+        # Written inside the container: docker compose exec api sh -c 'cat /tmp/mail/*'
+        File("api/email_url", "file:///tmp/mail", API),
         File("owner/database_owner_url", _database_url("owner", values), API),
         File("owner/database_ops_url", _database_url("ops", values), API),
         File("tls/ca.pem", (tls / "ca.pem").read_text(), API, PUBLIC),

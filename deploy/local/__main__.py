@@ -65,7 +65,7 @@ def run(port: int) -> int:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_only_one())
         _require_port(port)
-        environment = _environment(f"https://localhost:{port}", "config.settings.development")
+        environment = _environment(f"https://localhost:{port}", "config.settings.development", RUN / "mail")
         environment |= {"DEMO": "on", "DEMO_FILE": str(RUN / "demo.json")}
         environment |= {"DEMO_CA_FILE": str(RUN / "tls" / "ca.pem")}
         passwords = json.loads(_kept("passwords.json", json.dumps(_passwords())))
@@ -97,7 +97,7 @@ def execute(argv: list[str], settings: str) -> int:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-", dir="/tmp")))
         if is_root():
             scratch.chmod(0o711)  # the server's user has to pass through to its own data
-        environment = _environment("https://localhost:8443", settings)
+        environment = _environment("https://localhost:8443", settings, scratch / "mail")
         environment["SECRET_KEY"] = secrets.token_urlsafe(64)
         environment |= stack.enter_context(_servers(scratch / "data", scratch, _passwords(), durable=False))
         process = subprocess.Popen(argv, env=environment, cwd=ROOT)
@@ -145,8 +145,11 @@ def _servers(data: Path, logs: Path, passwords: dict[str, str], *, durable: bool
         yield variables
 
 
-def _environment(public_url: str, settings: str) -> dict[str, str]:
+def _environment(public_url: str, settings: str, mail: Path) -> dict[str, str]:
+    """Mails are written to files in ``mail``, unless the environment already names a server."""
+    given = {"EMAIL_URL", "EMAIL_URL_FILE"} & os.environ.keys()
     return {
+        **({} if given else {"EMAIL_URL": f"file://{mail}"}),
         **os.environ,
         "DJANGO_SETTINGS_MODULE": settings,
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
@@ -200,6 +203,7 @@ def _print_summary(port: int) -> None:
         f"\nDocumentation: https://localhost:{port}/docs (sign in as one of the users; the browser will",
         "               warn, as it does not know the local authority .run/tls/ca.pem)",
         f"Log:           {RUN / 'service.log'}",
+        f"Mails:         {RUN / 'mail'}, one file each, unless EMAIL_URL names a server",
         "Codes:         .venv/bin/python manage.py demo_code --user org-admin@acme.example",
         "\nThree commands to try:",
         f"  curl --cacert .run/tls/ca.pem https://localhost:{port}/v1/invoices",

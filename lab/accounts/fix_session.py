@@ -13,7 +13,8 @@ def attack(world: World) -> bool:
     planted = world.start_session()
     victim = Browser(world.base_url, world.ca_file)
     victim.cookies.set_cookie(cookie(f"{world.host}.local", "__Host-session", planted))
-    victim.sign_in(world.user("auditor@acme"))
+    person = world.user("auditor@acme")
+    victim.sign_in(person["username"], person["password"])
     return world.send("GET", "/docs", Cookie=f"__Host-session={planted}").ok
 
 

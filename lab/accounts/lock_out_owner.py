@@ -14,11 +14,11 @@ LAYERS = ("known_devices",)
 def attack(world: World) -> bool:
     owner = world.user("auditor@globex")
     browser = Browser(world.base_url, world.ca_file)
-    browser.sign_in(owner)  # as they do every morning
+    browser.sign_in(owner["username"], owner["password"])  # as they do every morning
     while world.guess(owner["username"], "wrong").status == HTTPStatus.OK:
         pass
     try:
-        browser.sign_in(owner)
+        browser.sign_in(owner["username"], owner["password"])
     except CommandError:
         return True
     return False

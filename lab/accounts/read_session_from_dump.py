@@ -9,6 +9,7 @@ LAYERS = ("session_digests",)
 
 def attack(world: World) -> bool:
     browser = Browser(world.base_url, world.ca_file)
-    browser.sign_in(world.user("auditor@acme"))
+    user = world.user("auditor@acme")
+    browser.sign_in(user["username"], user["password"])
     keys = world.dump("SELECT session_key FROM accounts_session WHERE user_id IS NOT NULL")
     return any(world.send("GET", "/docs", Cookie=f"__Host-session={key}").ok for (key,) in keys)

@@ -15,7 +15,7 @@ def attack(world: World) -> bool:
     user = world.user("org-admin@globex")
     victim, thief = (Browser(world.base_url, world.ca_file) for _ in range(2))
     for browser in (victim, thief):
-        browser.enter_password(user)
+        browser.enter_password(user["username"], user["password"])
     if TOTP_SECONDS - time.time() % TOTP_SECONDS < MARGIN_SECONDS:
         time.sleep(MARGIN_SECONDS)
     seen = None

@@ -13,7 +13,7 @@ LAYERS = ("pending_sign_in",)
 def attack(world: World) -> bool:
     client = next(client for client in world.demo["clients"] if client["client_id"] == "demo-web")
     user, browser = world.user("org-admin@acme"), Browser(world.base_url, world.ca_file)
-    browser.enter_password(user)
+    browser.enter_password(user["username"], user["password"])
     try:
         path = authorize_path(client, "account:read")
         _, location, _ = browser.send(path, {**browser.form(path), "decision": "allow"})

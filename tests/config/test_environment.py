@@ -140,6 +140,50 @@ def test_a_database_may_be_optional(given):
         env.database("X")
 
 
+def test_mail(given):
+    given(X="smtps://us%40er:p%2Fw@mail.example")
+    assert env.mail("X") == {
+        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "HOST": "mail.example",
+        "PORT": 465,
+        "HOST_USER": "us@er",
+        "HOST_PASSWORD": "p/w",
+        "USE_SSL": True,
+        "USE_TLS": False,
+    }
+    given(X="smtp://mail.example:2525")
+    assert {name: env.mail("X")[name] for name in ("PORT", "USE_SSL", "USE_TLS")} == {
+        "PORT": 2525,
+        "USE_SSL": False,
+        "USE_TLS": True,
+    }
+    given(X="file:///var/mail/out")
+    assert env.mail("X")["FILE_PATH"] == "/var/mail/out"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "mail.example",
+        "smtp://",
+        "http://u:hunter2@mail.example",
+        "smtps://u:hunter2@mail.example/path",
+        "smtps://u:hunter2@mail.example:x",
+        "file://",
+        "file:///",
+        "file://relative/path",
+        "console:",
+    ],
+)
+def test_what_is_no_mail_server(given, text):
+    given(X=text)
+
+    with pytest.raises(ImproperlyConfigured) as refused:
+        env.mail("X")
+    assert "hunter2" not in str(refused.value)
+
+
 def test_every_variable_is_in_the_example_and_no_other():
     listed = set(re.findall(r"^#? ?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     read = {name for name in env.READ if not name.startswith("X") and name not in {"Y", "Y_FILE"}}

@@ -58,6 +58,8 @@ def test_complete_settings_start(changes):
         ({"DATABASE_URL": None}, "DATABASE_URL"),
         ({"DATABASE_URL": ""}, "DATABASE_URL is empty"),
         ({"DATABASE_URL": "sqlite:///db.sqlite3"}, "DATABASE_URL must be postgresql://"),
+        ({"EMAIL_URL": None}, "EMAIL_URL"),
+        ({"EMAIL_URL": "mail.example"}, "EMAIL_URL must be smtps://"),
         ({"VALKEY_URL": None}, "VALKEY_URL"),
         ({"VALKEY_URL": "http://cache"}, "security.E031"),
         ({"THROTTLE_READ": "lots"}, "security.E030"),

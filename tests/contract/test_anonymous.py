@@ -41,6 +41,7 @@ NOT_API = {
     "account/email/<str:token>",
     "password-reset",
     "password-reset/<str:uidb64>/<str:token>",
+    "invitation/<str:organisation>/<str:token>",
     "docs",
     "docs/openapi.yaml",
     "docs/oauth2-redirect",
@@ -62,7 +63,8 @@ def test_it_is_401_and_writes_nothing(operation, credentials, us):
     assert response["Content-Type"] == PROBLEM
     assert response["WWW-Authenticate"].startswith('Bearer realm="api"')
     assert ("invalid_token" in response["WWW-Authenticate"]) is (credentials != "none")
-    assert not AuditEvent.objects.exclude(event=Event.UNAUTHENTICATED).exists()
+    own = AuditEvent.objects.exclude(event__startswith="test:")  # those are the example's
+    assert not own.exclude(event=Event.UNAUTHENTICATED).exists()
     if call.target:
         before = {k: v for k, v in vars(call.target).items() if not k.startswith("_")}
         call.target.refresh_from_db()

@@ -14,7 +14,6 @@ from deploy.local.postgres import ROOT
 from resources.models import Invoice, InvoiceUserObjectPermission, Vendor, VendorUserObjectPermission
 from security.audit import Event
 from security.models import AuditEvent
-from security.object_permissions import revoke_all
 from tests import factories
 from tests.clients import Api, faults
 
@@ -232,14 +231,19 @@ def test_a_contact_of_two_organisations_acts_for_one_at_a_time(us, them, make, c
     assert ids(there.get("/v1/vendors")) == [theirs]
 
 
-def test_a_contact_who_leaves_keeps_nothing(us, make, carol):
+def test_a_contact_who_was_removed_and_invited_again_starts_with_nothing(us, make, carol):
     vendor = make.verified(us)
     share(us, vendor, carol)
+    membership = factories.Membership.objects.get(user=carol.user)
 
-    revoke_all(user_id=carol.user.pk, organisation_id=us.organisation.pk)
+    assert us.org_admin.send("DELETE", f"/v1/members/{membership.public_id}").status_code == 204
 
-    assert ids(carol.api.get("/v1/vendors")) == ids(carol.api.get("/v1/invoices")) == []
+    assert carol.api.get("/v1/vendors").status_code == 401
     assert not VendorUserObjectPermission.objects.exists()
+    assert not InvoiceUserObjectPermission.objects.exists()
+    factories.Membership.objects.create(user=carol.user, organisation=us.organisation, role="contact")
+    again = Api(factories.token(carol.user, us.organisation))
+    assert ids(again.get("/v1/vendors")) == ids(again.get("/v1/invoices")) == []
 
 
 def test_guardian_agrees(us, make, carol):

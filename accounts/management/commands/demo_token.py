@@ -45,7 +45,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no such demo user. There are: {known}.")
         client = next(client for client in demo["clients"] if client["client_id"] == CLIENT)
         browser = Browser(demo["base_url"], demo["ca_file"])
-        browser.sign_in(user)
+        browser.sign_in(user["username"], user["password"], user["totp_secret"])
         code, verifier = browser.authorize(client, options["scope"])
         token = browser.exchange(client, code, verifier)
         self.stdout.write(token["access_token"])
@@ -70,17 +70,19 @@ class Browser:
             NoRedirect,
         )
 
-    def sign_in(self, user: dict[str, Any]) -> None:
-        """As one of the demo's users: the password, and a code where the answer is a question for one."""
-        status, location = self.enter_password(user)
+    def sign_in(self, username: str, password: str, totp_secret: str | None = None) -> None:
+        """The password, and a code where the answer is a question for one."""
+        status, location = self.enter_password(username, password)
+        if location == CODE_PATH and totp_secret:
+            status, location = self.enter_code(totp_secret)
         if location == CODE_PATH:
-            status, location = self.enter_code(user["totp_secret"])
+            raise CommandError("Sign-in asks for a code of the second factor.")
         if not location:
             raise CommandError(f"Sign-in failed with status {status}.")
 
-    def enter_password(self, user: dict[str, Any]) -> tuple[int, str]:
+    def enter_password(self, username: str, password: str) -> tuple[int, str]:
         """(status, Location)."""
-        form = {**self.form("/sign-in"), "username": user["username"], "password": user["password"]}
+        form = {**self.form("/sign-in"), "username": username, "password": password}
         status, location, _ = self.send("/sign-in", form)
         return status, location
 

@@ -10,7 +10,7 @@ import security.identifiers
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0001_initial"),
+        ("accounts", "0002_members"),
     ]
 
     operations = [

@@ -1,0 +1,32 @@
+"""What a person holds for an organisation ends with the membership.
+
+Threat: somebody is removed and, weeks later, invited again; a token of the first time, kept or stolen, lives
+again with the new membership, because authentication asks only whether there is one. Guarantee: with the
+membership go its codes, access tokens and refresh tokens, in the same transaction, and the tokens of the
+service clients for which the person answers. A token request locks the membership before the code or token
+that it redeems, as the removal does, so none is issued in between.
+
+RFC 9700 section 4.14. ASVS 7.4.5, 8.3.2.
+"""
+
+from typing import Any
+
+from django.db.models import Q
+from django.dispatch import receiver
+from django.utils import timezone
+
+from accounts.oauth.models import AccessToken, Grant, RefreshToken
+from accounts.signals import membership_removed
+
+
+@receiver(membership_removed)
+def end_tokens(user: Any, organisation_id: int, **kwargs: Any) -> None:
+    """Refresh tokens are kept as revoked, so that a replay is still recognised; the rest is deleted."""
+    now = timezone.now()
+    RefreshToken.objects.filter(user=user, organisation_id=organisation_id, revoked=None).update(
+        revoked=now, updated=now, access_token=None
+    )
+    AccessToken.objects.filter(
+        Q(user=user) | Q(user=None, application__user=user), organisation_id=organisation_id
+    ).delete()
+    Grant.objects.filter(user=user, organisation_id=organisation_id).delete()
