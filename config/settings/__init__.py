@@ -190,6 +190,8 @@ AUTH_PASSWORD_VALIDATORS = [
 PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "/sign-in"
 LOGIN_REDIRECT_URL = "/docs"
+#: Where somebody who is signed in shows again that it is they (accounts.reauthentication).
+REAUTHENTICATION_URL = "/reauthenticate"
 LOGOUT_REDIRECT_URL = "/signed-out"
 
 # django-allauth: the steps of sign-in and the second factors. Sign-up is closed by the adapter.
