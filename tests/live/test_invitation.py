@@ -42,6 +42,10 @@ def test_it_is_accepted_and_the_link_goes_nowhere_else(live, visitor):
     page.goto(link)
     assert page.inner_text("h1") == "There is no such invitation"
 
+    # A browser calls a refused form and a page that is gone an error; it is what was wanted.
+    assert all("status of 40" in problem for problem in visitor.problems)
+    visitor.problems.clear()
+
     secret = link.rpartition("/")[2]
     others = [request for request in requests if request.url != link]
     assert others
