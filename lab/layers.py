@@ -322,6 +322,7 @@ def known_devices() -> None:
     devices.known_device = known_device
 
 
+@layer
 def administrators() -> None:
     """Whether the caller is still an administrator is not asked again under the lock."""
     from accounts import members
