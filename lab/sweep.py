@@ -163,7 +163,7 @@ def sweep(known: dict[str, Scenario]) -> list[str]:
         shutil.copytree(ROOT, copy, ignore=KEPT_OUT)
         for layer in sorted(used - NOT_OURS.keys()):
             names = [name for name, scenario in known.items() if layer in scenario.layers]
-            red = _loss_is_noticed(copy, NO_OPS[layer], names)
+            red = _loss_is_noticed(copy, layer, names)
             print(f"  {layer:<18} made a no-op: {'noticed' if red else 'NOT NOTICED'}", flush=True)
             if not red:
                 unnoticed.append(layer)
@@ -171,8 +171,12 @@ def sweep(known: dict[str, Scenario]) -> list[str]:
     return unnoticed
 
 
-def _loss_is_noticed(copy: Path, edits: tuple[Edit, ...], names: list[str]) -> bool:
-    """Whether the lab, run in the edited copy, ends with 1: a play that is not as it must be."""
+def _loss_is_noticed(copy: Path, layer: str, names: list[str]) -> bool:
+    """Whether the lab, run in the edited copy, ends with 1: a play that is not as it must be.
+
+    Only the plays in which the layer stands alone: with its control a no-op, nothing stands.
+    """
+    edits = NO_OPS[layer]
     originals = {edit.file: (copy / edit.file).read_text() for edit in edits}
     try:
         for edit in edits:
@@ -181,7 +185,7 @@ def _loss_is_noticed(copy: Path, edits: tuple[Edit, ...], names: list[str]) -> b
                 raise ValueError(f"{edit.file} has changed: the sweep does not find {edit.old!r}")
             (copy / edit.file).write_text(text.replace(edit.old, edit.new))
         done = subprocess.run(
-            [sys.executable, "-m", "lab", "run", *names],
+            [sys.executable, "-m", "lab", "run", *names, "--alone", layer],
             cwd=copy,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,

@@ -263,7 +263,7 @@ class VendorUserObjectPermission(PublicIdModel, UserGrant):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta(UserGrant.Meta):
-        triggers = [place_grant("resources_vendor"), share_invoices("user")]
+        triggers = [place_grant("resources", "vendor"), share_invoices("user")]
 
 
 class VendorGroupObjectPermission(GroupGrant):
@@ -272,7 +272,7 @@ class VendorGroupObjectPermission(GroupGrant):
     content_object = models.ForeignKey(Vendor, on_delete=models.CASCADE)
 
     class Meta(GroupGrant.Meta):
-        triggers = [place_grant("resources_vendor"), share_invoices("group")]
+        triggers = [place_grant("resources", "vendor"), share_invoices("group")]
 
 
 class InvoiceUserObjectPermission(UserGrant):
@@ -282,7 +282,7 @@ class InvoiceUserObjectPermission(UserGrant):
     source = models.ForeignKey(VendorUserObjectPermission, on_delete=models.CASCADE, null=True)
 
     class Meta(UserGrant.Meta):
-        triggers = [place_grant("resources_invoice")]
+        triggers = [place_grant("resources", "invoice")]
 
 
 class InvoiceGroupObjectPermission(GroupGrant):
@@ -292,4 +292,4 @@ class InvoiceGroupObjectPermission(GroupGrant):
     source = models.ForeignKey(VendorGroupObjectPermission, on_delete=models.CASCADE, null=True)
 
     class Meta(GroupGrant.Meta):
-        triggers = [place_grant("resources_invoice")]
+        triggers = [place_grant("resources", "invoice")]

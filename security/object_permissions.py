@@ -15,7 +15,7 @@ A model that can be shared has two grant models beside it, ``UserGrant`` and ``G
         content_object = models.ForeignKey(Vendor, on_delete=models.CASCADE)
 
         class Meta(UserGrant.Meta):
-            triggers = [place_grant("resources_vendor")]
+            triggers = [place_grant("resources", "vendor")]
 
 and its migration gives all three tables row security. A rule that shares a model without them is
 security.E002; settings that would let guardian open more are security.E060.
@@ -122,14 +122,14 @@ class GroupGrant(Grant, GroupObjectPermissionBase):
         ]
 
 
-def place_grant(table: str) -> pgtrigger.Trigger:
-    """The trigger of a grant's table: organisation and position are those of the object in ``table``.
+def place_grant(app_label: str, model_name: str) -> pgtrigger.Trigger:
+    """The trigger of a grant's table: organisation and position are those of the object, a row of the model.
 
     In the database, because guardian inserts in bulk as well; so a grant can never cross organisations. An
     object out of sight gives NULL, which the columns refuse.
     """
     fill_in = (
-        "SELECT o.organisation_id, o.public_id, starts_with(p.codename, 'view_') "
+        f"SELECT o.organisation_id, o.public_id, p.codename = 'view_{model_name}' "
         "INTO NEW.organisation_id, NEW.position, NEW.can_view"
     )
     of = "o.id = NEW.content_object_id AND p.id = NEW.permission_id"
@@ -137,7 +137,7 @@ def place_grant(table: str) -> pgtrigger.Trigger:
         name="place_grant",
         when=pgtrigger.Before,
         operation=pgtrigger.Insert | pgtrigger.Update,
-        func=f"{fill_in} FROM {table} o, auth_permission p WHERE {of}; RETURN NEW;",
+        func=f"{fill_in} FROM {app_label}_{model_name} o, auth_permission p WHERE {of}; RETURN NEW;",
     )
 
 
