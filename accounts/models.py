@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.utils import timezone
 
@@ -46,8 +46,11 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
     def contacts_of(self, organisation_id: int) -> models.QuerySet["User"]:
-        """The active people to whom an organisation may share objects: its contacts."""
-        return self.filter(
+        """The active people to whom an organisation may share objects: its contacts.
+
+        Locked, so that nothing is shared with somebody who is being removed.
+        """
+        return self.select_for_update(no_key=True).filter(
             is_active=True,
             memberships__organisation_id=organisation_id,
             memberships__role=CONTACT_ROLE,
@@ -132,6 +135,13 @@ class Membership(PublicIdModel):
 
     def __str__(self) -> str:
         return f"{self.role} {self.user_id}@{self.organisation_id}"
+
+
+@receiver(post_save, sender=Membership)
+def begin_with_nothing(instance: Membership, created: bool, **kwargs: Any) -> None:  # noqa: FBT001  Django's signature
+    """Whatever was left, by whatever way: a new contact has been shown nothing yet."""
+    if created and instance.role == CONTACT_ROLE:
+        revoke_all(user_id=instance.user_id, organisation_id=instance.organisation_id)
 
 
 @receiver(post_delete, sender=Membership)

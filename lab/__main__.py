@@ -22,7 +22,7 @@ from deploy.local.postgres import ROOT, Postgres, is_root
 from deploy.local.processes import Child, Failure
 from deploy.local.valkey import Valkey
 from lab.scenario import HERE, Play, Scenario, plays, scenarios
-from lab.sweep import sweep
+from lab.sweep import RED_PLAYS, sweep
 from lab.world import World
 
 START_SECONDS = 60
@@ -76,7 +76,7 @@ def main() -> int:
     if arguments.report:
         arguments.report.write_text(json.dumps(_report(chosen, results), indent=2) + "\n")
     _print(chosen, results)
-    return 0 if all(result.as_it_must_be for result in results) else 1
+    return 0 if all(result.as_it_must_be for result in results) else RED_PLAYS
 
 
 def play(chosen: list[Scenario], *, alone: str | None = None) -> list[Result]:

@@ -38,7 +38,7 @@ from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from security.pagination import Page, PageRequest, paginate
-from security.row_security import TenantModel
+from security.row_security import TenantModel, tenant
 from security.scopes import CONTACT_ROLE, Access
 
 
@@ -142,10 +142,14 @@ def place_grant(app_label: str, model_name: str) -> pgtrigger.Trigger:
 
 
 def revoke_all(*, user_id: int, organisation_id: int) -> None:
-    """Take back every grant of one person in one organisation."""
-    for model in apps.get_models():
-        if issubclass(model, UserGrant):
-            model.objects.filter(user_id=user_id, organisation_id=organisation_id).delete()
+    """Take back every grant of one person in one organisation, whoever asks: a request, a page, a command."""
+    with tenant(organisation_id):
+        for model in apps.get_models():
+            if issubclass(model, UserGrant):
+                held = model.objects.filter(user_id=user_id, organisation_id=organisation_id)
+                # In one order, so that two who take back the same do not wait for each other.
+                keys = list(held.select_for_update().order_by("pk").values_list("pk", flat=True))
+                model.objects.filter(pk__in=keys).delete()
 
 
 @dataclass(frozen=True, slots=True)
