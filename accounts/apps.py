@@ -1,5 +1,7 @@
 """Who is calling: people, organisations, memberships, sign-in."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -7,7 +9,14 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     scopes = {
-        "account:read": "See who you are and what your role is",
+        "account:read": "See who you are, your sessions and what you have allowed",
+        "account:manage": "End your sessions, and take back what you have allowed",
         "members:manage": "Manage the members of the organisation, and invite to it",
     }
     roles = {"org_admin": "Manages members and clients of the organisation"}
+    #: Roles that nobody has in a session without a second factor (accounts.second_factor).
+    roles_requiring_mfa = frozenset({"org_admin"})
+
+    def ready(self) -> None:
+        import_module("accounts.receivers")
+        import_module("accounts.passwords")  # its system check

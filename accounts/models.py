@@ -6,16 +6,17 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.utils import timezone
 
-from accounts.signals import membership_removed
-from security.identifiers import PublicIdModel
+from accounts.signals import access_ended, membership_removed
+from security.identifiers import PublicIdModel, uuid7
 from security.object_permissions import revoke_all
 from security.row_security import TenantModel
 from security.scopes import CONTACT_ROLE, all_roles
@@ -40,9 +41,16 @@ class UserManager(BaseUserManager["User"]):
         user.save(using=self._db)
         return user
 
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """Staff who may do everything on the staff's site; for ``manage.py createsuperuser``."""
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
     def contacts_of(self, organisation_id: int) -> models.QuerySet["User"]:
-        """The active people to whom an organisation may share objects: its contacts."""
-        return self.filter(
+        """The active people to whom an organisation may share objects: its contacts.
+
+        Locked, so that nothing is shared with somebody who is being removed.
+        """
+        return self.select_for_update(no_key=True).filter(
             is_active=True,
             memberships__organisation_id=organisation_id,
             memberships__role=CONTACT_ROLE,
@@ -74,6 +82,19 @@ class User(PublicIdModel, AbstractBaseUser, PermissionsMixin):  # type: ignore[d
 
     def __str__(self) -> str:
         return str(self.public_id)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new password or deactivation ends every session at once, and by the signal every token."""
+        # Django sets _password in set_password() and not when it only hashes the same one anew.
+        changed = self.pk is not None and self._password is not None  # type: ignore[attr-defined]  # not in the stubs
+        super().save(*args, **kwargs)
+        if changed or not self.is_active:
+            self.end_access()
+
+    def end_access(self) -> None:
+        """End every session, and let the receivers of ``access_ended`` end what they have issued."""
+        self.sessions.all().delete()
+        access_ended.send(type(self), user=self)
 
 
 class Organisation(PublicIdModel):  # type: ignore[django-manager-missing]  # of OAuth
@@ -114,6 +135,13 @@ class Membership(PublicIdModel):
 
     def __str__(self) -> str:
         return f"{self.role} {self.user_id}@{self.organisation_id}"
+
+
+@receiver(post_save, sender=Membership)
+def begin_with_nothing(instance: Membership, created: bool, **kwargs: Any) -> None:  # noqa: FBT001  Django's signature
+    """Whatever was left, by whatever way: a new contact has been shown nothing yet."""
+    if created and instance.role == CONTACT_ROLE:
+        revoke_all(user_id=instance.user_id, organisation_id=instance.organisation_id)
 
 
 @receiver(post_delete, sender=Membership)
@@ -178,3 +206,28 @@ class Invitation(PublicIdModel, TenantModel):
     def digest(token: str) -> str:
         """What is stored of a token: SHA-256 in hexadecimal."""
         return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Session(AbstractBaseSession):
+    """A browser's session, as far as the database may know it (accounts.sessions).
+
+    ``session_key`` is the digest of the key and ``session_data`` is sealed under it, so a row opens nothing.
+    """
+
+    session_key = models.CharField(max_length=64, primary_key=True)
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_seen_at = models.DateTimeField(default=timezone.now, editable=False)
+    address = models.GenericIPAddressField(null=True, editable=False)
+    user_agent = models.CharField(max_length=200, blank=True, default="", editable=False)
+    second_factor = models.BooleanField(default=False, editable=False)
+
+    def __str__(self) -> str:
+        return f"session {self.public_id}"
+
+    @classmethod
+    def get_session_store_class(cls) -> Any:
+        from accounts.sessions import SessionStore
+
+        return SessionStore

@@ -1,17 +1,19 @@
 """What the API says of the caller, the members and the invited, and what it takes."""
 
+from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from rest_framework import serializers
 
-from accounts.models import Invitation, Membership
+from accounts.models import Invitation, Membership, Session
 from security.identifiers import PublicIdField
 from security.scopes import all_roles
 from security.serializers import ReadSerializer
 from security.strict_input import StrictChoiceField, StrictEmailField, StrictSerializer
 
 
-class AccountReader(StrictSerializer):
+class MeReader(StrictSerializer):
     """The caller as the token's organisation sees them. Reads a security.policy.Access."""
 
     user = serializers.UUIDField(source="user_public_id", read_only=True)
@@ -22,6 +24,37 @@ class AccountReader(StrictSerializer):
 
     def get_scopes(self, access: Any) -> list[str]:
         return sorted(access.scopes)
+
+
+class SessionReader(ReadSerializer[Session]):
+    """A session of the caller's. What opens it is not in the database, so it cannot be here."""
+
+    id = PublicIdField()
+
+    class Meta:
+        model = Session
+        fields = ("id", "created_at", "last_seen_at", "address", "user_agent", "second_factor")
+
+
+class GrantReader(StrictSerializer):
+    """A consent of the caller's that still gives tokens. Reads its newest refresh token."""
+
+    id = serializers.UUIDField(source="token_family", read_only=True)
+    client = serializers.CharField(source="application.client_id", read_only=True)
+    client_name = serializers.CharField(source="application.name", read_only=True)
+    organisation = serializers.UUIDField(source="organisation.public_id", read_only=True)
+    organisation_name = serializers.CharField(source="organisation.name", read_only=True)
+    scopes = serializers.SerializerMethodField()
+    since = serializers.SerializerMethodField()
+    last_used_at = serializers.DateTimeField(source="created", read_only=True)
+
+    def get_scopes(self, token: Any) -> list[str]:
+        return sorted(token.access_token.scope.split()) if token.access_token else []
+
+    def get_since(self, token: Any) -> datetime:
+        """When it was given: a family ends a fixed time after it."""
+        given: datetime = token.family_expires_at - settings.REFRESH_FAMILY_LIFETIME
+        return given
 
 
 class MemberReader(ReadSerializer[Membership]):

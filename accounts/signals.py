@@ -1,6 +1,9 @@
-"""What other apps may want to know about members."""
+"""What other apps may want to know about people and members."""
 
 from django.dispatch import Signal
+
+#: Everything that was issued to ``user`` has to end now: a new password, a deactivation.
+access_ended = Signal()
 
 #: A person left an organisation, by whatever way the row went. Sent in the same transaction, once for each
 #: membership, with ``user`` (a User) and ``organisation_id``: a receiver that raises undoes the removal.

@@ -1,20 +1,25 @@
 """Every route of the service. What is not API is exempted by name, with the reason beside it."""
 
+from django.conf import settings
 from django.urls import include, path
 
+from accounts import staff
 from accounts.invitations import InvitationPage, InvitationViewSet
+from accounts.me import GrantViewSet, MeViewSet, SessionViewSet
 from accounts.members import MemberViewSet
 from accounts.oauth.metadata import ResourceMetadataView, ServerMetadataView
-from accounts.views import AccountViewSet, SignInView, SignOutView
 from config.documentation import document, documentation, oauth2_redirect
 from security import errors
 from security.audit_trail import AuditEventViewSet
 from security.availability import live, ready
+from security.page_limits import uncounted
 from security.policy import exempt_from_policy
 from security.routes import resource
 
 urlpatterns = [
-    path("v1/account", AccountViewSet.as_view({"get": "retrieve"}), name="account"),
+    path("v1/me", MeViewSet.as_view({"get": "retrieve"}), name="me"),
+    path("v1/", include(resource("me/sessions", SessionViewSet))),
+    path("v1/", include(resource("me/grants", GrantViewSet))),
     path("v1/", include(resource("members", MemberViewSet))),
     path("v1/", include(resource("invitations", InvitationViewSet))),
     path("v1/", include(resource("audit-events", AuditEventViewSet))),
@@ -28,12 +33,7 @@ urlpatterns = [
         ".well-known/oauth-protected-resource",
         exempt_from_policy(ResourceMetadataView.as_view(), reason="public metadata, RFC 9728"),
     ),
-    path(
-        "sign-in",
-        exempt_from_policy(SignInView.as_view(), reason="where people authenticate"),
-        name="sign-in",
-    ),
-    path("sign-out", exempt_from_policy(SignOutView.as_view(), reason="ends a session"), name="sign-out"),
+    path("", include("accounts.urls")),
     path(
         "invitation/<str:organisation>/<str:token>",
         exempt_from_policy(InvitationPage.as_view(), reason="a page: the link's token, and the form's"),
@@ -46,12 +46,18 @@ urlpatterns = [
         exempt_from_policy(oauth2_redirect, reason="static; where Swagger UI's sign-in returns"),
         name="docs-oauth2-redirect",
     ),
-    path("problems/<slug:slug>", exempt_from_policy(errors.problem_page, reason="explains the error types")),
-    path("healthz", exempt_from_policy(live, reason="liveness; tells nothing")),
-    path("readyz", exempt_from_policy(ready, reason="readiness; tells nothing")),
+    path(
+        "problems/<slug:slug>",
+        exempt_from_policy(uncounted(errors.problem_page), reason="explains the error types"),
+    ),
+    path("healthz", exempt_from_policy(uncounted(live), reason="liveness; tells nothing")),
+    path("readyz", exempt_from_policy(uncounted(ready), reason="readiness; tells nothing")),
 ]
 
 handler400 = errors.bad_request
 handler403 = errors.permission_denied
 handler404 = errors.page_not_found
 handler500 = errors.server_error
+
+if settings.ADMIN:
+    urlpatterns += [path("admin/", staff.site.urls)]

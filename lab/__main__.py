@@ -22,7 +22,7 @@ from deploy.local.postgres import ROOT, Postgres, is_root
 from deploy.local.processes import Child, Failure
 from deploy.local.valkey import Valkey
 from lab.scenario import HERE, Play, Scenario, plays, scenarios
-from lab.sweep import sweep
+from lab.sweep import RED_PLAYS, sweep
 from lab.world import World
 
 START_SECONDS = 60
@@ -53,6 +53,7 @@ def main() -> int:
     run_parser.add_argument("names", nargs="*", metavar="NAME")
     run_parser.add_argument("--all", action="store_true")
     run_parser.add_argument("--report", type=Path, help="write the results as JSON")
+    run_parser.add_argument("--alone", metavar="LAYER", help="only the plays with this layer alone")
     commands.add_parser(
         "sweep", help="make each control a no-op in a copy of the source; each has to be noticed"
     )
@@ -70,22 +71,23 @@ def main() -> int:
         return 2
     chosen = list(known.values()) if arguments.all else [known[name] for name in arguments.names]
     try:
-        results = play(chosen)
+        results = play(chosen, alone=arguments.alone)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 2
     if arguments.report:
         arguments.report.write_text(json.dumps(_report(chosen, results), indent=2) + "\n")
     _print(chosen, results)
-    return 0 if all(result.as_it_must_be for result in results) else 1
+    return 0 if all(result.as_it_must_be for result in results) else RED_PLAYS
 
 
-def play(chosen: list[Scenario]) -> list[Result]:
-    """Each play of each scenario; those with the same layers removed share one server."""
+def play(chosen: list[Scenario], *, alone: str | None = None) -> list[Result]:
+    """Each play of each scenario, or with one layer alone; those that remove the same share one server."""
     by_removed: dict[frozenset[str], list[Play]] = defaultdict(list)
     for scenario in chosen:
         for each in plays(scenario):
-            by_removed[each.removed].append(each)
+            if alone is None or frozenset(scenario.layers) - each.removed == {alone}:
+                by_removed[each.removed].append(each)
     results = []
     with Lab() as lab:
         for removed, together in sorted(by_removed.items(), key=lambda item: sorted(item[0])):
@@ -103,6 +105,7 @@ class Lab:
 
     def __init__(self) -> None:
         self.stack = ExitStack()
+        self.tokens: dict[tuple[str, str], tuple[float, str]] = {}
 
     def __enter__(self) -> "Lab":
         self.directory = Path(
@@ -163,6 +166,8 @@ class Lab:
             str(self.directory / "tls" / "ca.pem"),
             demo,
             self.directory / "mail",
+            tokens=self.tokens,
+            database_url=self.environment["DATABASE_OWNER_URL"],
         )
 
         def answers() -> bool:
@@ -197,7 +202,7 @@ def _free_port() -> int:
 def _of(scenario: Scenario, results: list[Result]) -> list[Result]:
     """The results of one scenario, in the order of its plays."""
     by_removed = {result.play.removed: result for result in results if result.play.scenario is scenario}
-    return [by_removed[each.removed] for each in plays(scenario)]
+    return [by_removed[each.removed] for each in plays(scenario) if each.removed in by_removed]
 
 
 def _report(chosen: list[Scenario], results: list[Result]) -> list[dict[str, object]]:

@@ -170,10 +170,10 @@ def throttling() -> None:
 @layer
 def client_ip() -> None:
     """The leftmost X-Forwarded-For is believed, whoever sends it."""
-    from accounts import views
+    from accounts import account, adapters, devices, mails, receivers
     from accounts.oauth import endpoints
     from accounts.oauth import views as oauth_views
-    from security import audit, logging, policy
+    from security import audit, logging, page_limits, policy
     from security import client_ip as module
 
     def leftmost(request: Any) -> str:
@@ -182,7 +182,8 @@ def client_ip() -> None:
         return forwarded or original(request)
 
     original = module.client_address
-    for user in (module, views, oauth_views, endpoints, audit, logging, policy):
+    users = (account, adapters, devices, mails, receivers, oauth_views, endpoints, audit, logging)
+    for user in (module, *users, page_limits, policy):
         user.client_address = leftmost  # type: ignore[attr-defined]  # each has imported it
 
 
@@ -374,6 +375,73 @@ def challenge_of_code() -> None:
 
     original = OAuthValidator._create_authorization_code
     OAuthValidator._create_authorization_code = create  # type: ignore[method-assign]  # as above
+
+
+@layer
+def session_keys() -> None:
+    """A session keeps its key when somebody signs in to it."""
+    from accounts.sessions import SessionStore
+
+    def cycle_key(self: Any) -> None:
+        used("session_keys")
+
+    SessionStore.cycle_key = cycle_key  # type: ignore[method-assign]  # as above
+
+
+@layer
+def spent_codes() -> None:
+    """A code of the second factor is good for as long as it is shown, however often."""
+    from accounts import second_factor
+
+    def accept(authenticator: Any, code: str) -> bool:
+        used("spent_codes")
+        type(authenticator).objects.filter(pk=authenticator.pk).update(
+            data={**authenticator.data, "last_step": 0}
+        )
+        return original(authenticator, code)
+
+    original = second_factor.accept_totp
+    second_factor.accept_totp = accept
+
+
+@layer
+def pending_sign_in() -> None:
+    """Who has shown the password is signed in, and asked for the code afterwards."""
+    from allauth.mfa.stages import AuthenticateStage
+    from django.contrib.auth import login
+
+    def handle(self: Any) -> Any:
+        used("pending_sign_in")
+        response = original(self)
+        login(self.request, self.login.user, backend="django.contrib.auth.backends.ModelBackend")
+        return response
+
+    original = AuthenticateStage.handle
+    AuthenticateStage.handle = handle
+
+
+@layer
+def session_digests() -> None:
+    """Sessions are kept under their keys, as the framework does."""
+    from accounts import sessions
+
+    def digest(session_key: str | None) -> str:
+        used("session_digests")
+        return session_key or ""
+
+    sessions.digest = digest
+
+
+@layer
+def known_devices() -> None:
+    """All guesses at an account share one bucket, whoever makes them."""
+    from accounts import devices
+
+    def known_device(request: Any, account: str) -> str:
+        used("known_devices")
+        return ""
+
+    devices.known_device = known_device
 
 
 @layer

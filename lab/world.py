@@ -4,14 +4,19 @@ import http.client
 import json
 import secrets
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import psycopg
+
 from accounts.management.commands.demo_token import Browser
 
 LOCAL = ("localhost", "127.0.0.1")
+#: A token is used again for so long: it lives for five minutes.
+TOKEN_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +37,33 @@ class Answer:
 class World:
     """The service under attack, on loopback only.
 
-    ``demo`` is the content of its demo file, ``mail`` the directory that it writes mails to.
+    ``demo`` is the content of its demo file, ``mail`` the directory that it writes mails to, ``database_url``
+    opens its database as a copy of it would lie around.
     """
 
-    def __init__(self, base_url: str, ca_file: str, demo: dict[str, Any], mail: Path | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        ca_file: str,
+        demo: dict[str, Any],
+        mail: Path | None = None,
+        *,
+        tokens: dict[tuple[str, str], tuple[float, str]] | None = None,
+        database_url: str = "",
+    ) -> None:
         host, _, port = base_url.removeprefix("https://").partition(":")
         if host not in LOCAL:
             raise ValueError(f"{host} is not this machine: the lab attacks its own service only")
         self.base_url = base_url
         self.ca_file = ca_file
         self.demo = demo
+        self.database_url = database_url
         self.mail = mail or Path("/nonexistent")
         self.host, self.port = host, int(port)
         self.context = ssl.create_default_context(cafile=ca_file)
-        self.tokens: dict[tuple[str, str], str] = {}
+        # Of all servers of a run: they share the database, and whoever has a second factor signs in with a
+        # code that is good once in 30 seconds.
+        self.tokens = {} if tokens is None else tokens
 
     # --- people ---
 
@@ -57,12 +75,14 @@ class World:
         """A token of theirs, with every scope of the demo's client unless told otherwise."""
         client = next(client for client in self.demo["clients"] if client["client_id"] == "demo-web")
         scope = scope or " ".join(client["scopes"])
-        if (who, scope) not in self.tokens:
+        issued, token = self.tokens.get((who, scope), (0.0, ""))
+        if time.monotonic() - issued > TOKEN_SECONDS or not token:
             user, browser = self.user(who), Browser(self.base_url, self.ca_file)
-            browser.sign_in(user["username"], user["password"])
+            browser.sign_in(user["username"], user["password"], user["totp_secret"])
             code, verifier = browser.authorize(client, scope)
-            self.tokens[who, scope] = browser.exchange(client, code, verifier)["access_token"]
-        return self.tokens[who, scope]
+            token = browser.exchange(client, code, verifier)["access_token"]
+            self.tokens[who, scope] = (time.monotonic(), token)
+        return token
 
     # --- requests ---
 
@@ -102,6 +122,17 @@ class World:
             Content_Type="application/x-www-form-urlencoded",
             **headers,
         )
+
+    def start_session(self) -> str:
+        """The key of a session that nobody is signed in to."""
+        answer = self.send("GET", "/sign-in/passkey")
+        cookie: str = answer.headers["Set-Cookie"]
+        return cookie.split("__Host-session=")[1].split(";")[0]
+
+    def dump(self, statement: str) -> list[Any]:
+        """What a copy of the database shows to whoever finds it."""
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(statement.encode()).fetchall()
 
     def mailed_link(self, address: str) -> str:
         """The path of the last link that was mailed to ``address``."""

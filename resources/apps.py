@@ -20,5 +20,7 @@ class ResourcesConfig(AppConfig):
         "approver": "Approves or rejects what clerks submit",
         "treasurer": "Releases approved invoices for payment",
     }
+    #: Roles that nobody has in a session without a second factor (accounts.second_factor).
+    roles_requiring_mfa = frozenset({"approver", "treasurer"})
     #: Objects for the demo's organisations: (module with create(organisation_id, users) → public ids).
     demo = "resources.demo"

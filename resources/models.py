@@ -25,6 +25,7 @@ from security.object_permissions import GroupGrant, UserGrant, place_grant
 from security.row_security import TenantModel
 
 MAX_NAME = 200
+MAX_NUMBER = 64
 MAX_AMOUNT = 99_999_999_999
 #: From this amount (minor units) an invoice needs two approvers.
 TWO_APPROVERS_FROM = 1_000_000
@@ -132,8 +133,8 @@ class Invoice(PublicIdModel, TenantModel):
     }
 
     vendor = models.ForeignKey(Vendor, on_delete=models.PROTECT, related_name="invoices")
-    number = models.CharField(max_length=64)
-    number_normalised = models.CharField(max_length=64, editable=False, db_collation="C")
+    number = models.CharField(max_length=MAX_NUMBER)
+    number_normalised = models.CharField(max_length=MAX_NUMBER, editable=False, db_collation="C")
     amount = models.BigIntegerField(help_text="Minor units of the organisation's currency.")
     currency = models.CharField(max_length=3, editable=False)
     issue_date = models.DateField()
@@ -263,7 +264,7 @@ class VendorUserObjectPermission(PublicIdModel, UserGrant):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta(UserGrant.Meta):
-        triggers = [place_grant("resources_vendor"), share_invoices("user")]
+        triggers = [place_grant("resources", "vendor"), share_invoices("user")]
 
 
 class VendorGroupObjectPermission(GroupGrant):
@@ -272,7 +273,7 @@ class VendorGroupObjectPermission(GroupGrant):
     content_object = models.ForeignKey(Vendor, on_delete=models.CASCADE)
 
     class Meta(GroupGrant.Meta):
-        triggers = [place_grant("resources_vendor"), share_invoices("group")]
+        triggers = [place_grant("resources", "vendor"), share_invoices("group")]
 
 
 class InvoiceUserObjectPermission(UserGrant):
@@ -282,7 +283,7 @@ class InvoiceUserObjectPermission(UserGrant):
     source = models.ForeignKey(VendorUserObjectPermission, on_delete=models.CASCADE, null=True)
 
     class Meta(UserGrant.Meta):
-        triggers = [place_grant("resources_invoice")]
+        triggers = [place_grant("resources", "invoice")]
 
 
 class InvoiceGroupObjectPermission(GroupGrant):
@@ -292,4 +293,4 @@ class InvoiceGroupObjectPermission(GroupGrant):
     source = models.ForeignKey(VendorGroupObjectPermission, on_delete=models.CASCADE, null=True)
 
     class Meta(GroupGrant.Meta):
-        triggers = [place_grant("resources_invoice")]
+        triggers = [place_grant("resources", "invoice")]

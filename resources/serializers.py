@@ -9,6 +9,7 @@ from resources.models import (
     DRAFT,
     MAX_AMOUNT,
     MAX_NAME,
+    MAX_NUMBER,
     Invoice,
     Vendor,
     VendorUserObjectPermission,
@@ -113,6 +114,8 @@ class InvoiceWriter(StrictModelSerializer[Invoice]):
     def validate_number(self, value: str) -> str:
         if not normalise_number(value):
             raise serializers.ValidationError("It has neither letters nor digits.", code="empty")
+        if len(normalise_number(value)) > MAX_NUMBER:
+            raise serializers.ValidationError("Its letters stand for too many others.", code="max_length")
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -16,12 +16,12 @@ VIEW_INVOICE = (
 
 def share_invoices(holder: str) -> pgtrigger.Trigger:
     """Of a grant on a vendor. The lock waits for invoices that are being entered and holds up those to come,
-    so that none is missed between the two."""
+    so that none is missed between the two, and none is shared that is on its way to another vendor."""
     lock = "PERFORM 1 FROM resources_vendor WHERE id = NEW.content_object_id FOR UPDATE;"
     share = (
         f"{_insert(holder)} SELECT i.id, {VIEW_INVOICE}, NEW.{holder}_id, NEW.id FROM resources_invoice i "
         f"WHERE i.vendor_id = NEW.content_object_id AND NEW.can_view "
-        "ON CONFLICT DO NOTHING;"
+        "FOR SHARE OF i ON CONFLICT DO NOTHING;"
     )
     return pgtrigger.Trigger(
         name="share_invoices",
@@ -66,7 +66,7 @@ def _share_with_holders(holder: str) -> str:
         f"{_insert(holder)} SELECT NEW.id, {VIEW_INVOICE}, v.{holder}_id, v.id "
         f"FROM {_grants_on('vendor', holder)} v "
         f"WHERE v.content_object_id = NEW.vendor_id AND v.can_view "
-        "ON CONFLICT DO NOTHING;"
+        "FOR KEY SHARE OF v ON CONFLICT DO NOTHING;"
     )
 
 

@@ -105,7 +105,7 @@ class VendorViewSet(PolicyViewSet):
 class VendorShareViewSet(PolicyViewSet):
     """With which contacts a vendor is shared. They see it and its invoices, and no internal note."""
 
-    queryset = VendorUserObjectPermission.objects.select_related("user")
+    queryset = VendorUserObjectPermission.objects.filter(can_view=True).select_related("user")
     parent = Parent("content_object", Vendor.objects.all())
     rules = {
         "list": Rule(

@@ -13,6 +13,7 @@ CONTROLS_WITH_CHECKS = (
     "identifiers",
     "keyring",
     "object_permissions",
+    "page_limits",
     "policy",
     "row_security",
     "strict_input",

@@ -6,7 +6,8 @@ signs, all verify. Each purpose has a key of its own derived from each. To rotat
 restart every process; when nothing that the old key signed can be alive any more (nonces: ten minutes),
 drop the old.
 
-Settings: SIGNING_KEYS, separated by commas or white space; without any, SECRET_KEY is the one. ASVS 11.1.1,
+Settings: SIGNING_KEYS, separated by commas or white space; without any, SECRET_KEY is the first and
+SECRET_KEY_FALLBACKS are the others. ASVS 11.1.1,
 13.3.4.
 """
 
@@ -33,7 +34,7 @@ def is_signed(purpose: str, message: bytes, signature: bytes) -> bool:
 
 def _keys() -> list[str]:
     keys: list[str] = settings.SIGNING_KEYS
-    return keys or [settings.SECRET_KEY]
+    return keys or [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
 
 
 def _mac(key: str, purpose: str, message: bytes) -> bytes:

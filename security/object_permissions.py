@@ -15,7 +15,7 @@ A model that can be shared has two grant models beside it, ``UserGrant`` and ``G
         content_object = models.ForeignKey(Vendor, on_delete=models.CASCADE)
 
         class Meta(UserGrant.Meta):
-            triggers = [place_grant("resources_vendor")]
+            triggers = [place_grant("resources", "vendor")]
 
 and its migration gives all three tables row security. A rule that shares a model without them is
 security.E002; settings that would let guardian open more are security.E060.
@@ -38,7 +38,7 @@ from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from security.pagination import Page, PageRequest, paginate
-from security.row_security import TenantModel
+from security.row_security import TenantModel, tenant
 from security.scopes import CONTACT_ROLE, Access
 
 
@@ -122,14 +122,14 @@ class GroupGrant(Grant, GroupObjectPermissionBase):
         ]
 
 
-def place_grant(table: str) -> pgtrigger.Trigger:
-    """The trigger of a grant's table: organisation and position are those of the object in ``table``.
+def place_grant(app_label: str, model_name: str) -> pgtrigger.Trigger:
+    """The trigger of a grant's table: organisation and position are those of the object, a row of the model.
 
     In the database, because guardian inserts in bulk as well; so a grant can never cross organisations. An
     object out of sight gives NULL, which the columns refuse.
     """
     fill_in = (
-        "SELECT o.organisation_id, o.public_id, starts_with(p.codename, 'view_') "
+        f"SELECT o.organisation_id, o.public_id, p.codename = 'view_{model_name}' "
         "INTO NEW.organisation_id, NEW.position, NEW.can_view"
     )
     of = "o.id = NEW.content_object_id AND p.id = NEW.permission_id"
@@ -137,15 +137,19 @@ def place_grant(table: str) -> pgtrigger.Trigger:
         name="place_grant",
         when=pgtrigger.Before,
         operation=pgtrigger.Insert | pgtrigger.Update,
-        func=f"{fill_in} FROM {table} o, auth_permission p WHERE {of}; RETURN NEW;",
+        func=f"{fill_in} FROM {app_label}_{model_name} o, auth_permission p WHERE {of}; RETURN NEW;",
     )
 
 
 def revoke_all(*, user_id: int, organisation_id: int) -> None:
-    """Take back every grant of one person in one organisation."""
-    for model in apps.get_models():
-        if issubclass(model, UserGrant):
-            model.objects.filter(user_id=user_id, organisation_id=organisation_id).delete()
+    """Take back every grant of one person in one organisation, whoever asks: a request, a page, a command."""
+    with tenant(organisation_id):
+        for model in apps.get_models():
+            if issubclass(model, UserGrant):
+                held = model.objects.filter(user_id=user_id, organisation_id=organisation_id)
+                # In one order, so that two who take back the same do not wait for each other.
+                keys = list(held.select_for_update().order_by("pk").values_list("pk", flat=True))
+                model.objects.filter(pk__in=keys).delete()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from django.test import Client
 
-from tests.factories import CALLBACK, PASSWORD
+from accounts import second_factor
+from accounts.management.commands.demo_token import CODE_PATH, totp
+from tests.factories import CALLBACK, PASSWORD, TOTP_SECRET
 from tests.visibility import row_security_in_force
 
 PROBLEM = "application/problem+json"
@@ -79,7 +81,23 @@ class Page(Client):
         return {name: unescape(value) for name, value in reversed(found)}
 
     def sign_in(self, user: Any, password: str = PASSWORD) -> Any:
+        """The answer to the last step: the code's, of somebody with a second factor."""
+        response = self.enter_password(user, password)
+        if response.headers.get("Location") != CODE_PATH:
+            return response
+        return self.enter_code()
+
+    def enter_password(self, user: Any, password: str = PASSWORD) -> Any:
         return self.post("/sign-in", {**self.form("/sign-in"), "username": user.email, "password": password})
+
+    def enter_code(self, code: str | None = None) -> Any:
+        """The code of this moment, by the clock that the service has."""
+        code = code or totp(TOTP_SECRET, second_factor.clock())
+        return self.post(CODE_PATH, {**self.form(CODE_PATH), "code": code})
+
+    def reauthenticate(self, **fields: str) -> Any:
+        form = {**self.form("/reauthenticate"), "password": PASSWORD, **fields}
+        return self.post("/reauthenticate", form)
 
 
 class Flow:

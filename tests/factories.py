@@ -8,12 +8,15 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.models import Membership, Organisation, User
-from accounts.oauth.models import AccessToken, Application
+from accounts import second_factor
+from accounts.models import Membership, Organisation, Session, User
+from accounts.oauth.models import AccessToken, Application, RefreshToken
 from accounts.oauth.validators import digest
+from security.identifiers import uuid7
 from security.scopes import all_scopes
 
 PASSWORD = "correct horse battery staple"
+TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 CALLBACK = "https://client.example/callback"
 
 number = count(1)
@@ -29,6 +32,12 @@ def member(role: str, of: Organisation, **fields: Any) -> User:
         f"{role}{next(number)}@{secrets.token_hex(4)}.example", PASSWORD, name="Alice", **fields
     )
     Membership.objects.create(user=user, organisation=of, role=role)
+    return user
+
+
+def enrol(user: User) -> User:
+    """``user``, with an authenticator app that has TOTP_SECRET."""
+    second_factor.add_totp(user, TOTP_SECRET, used=False)
     return user
 
 
@@ -82,3 +91,34 @@ def token(
         **{"auth_time": timezone.now(), "acr": "aal1", "amr": ["pwd"], **fields},
     )
     return value
+
+
+def session(user: User, **fields: Any) -> Session:
+    """A row of a session of ``user``'s; nobody has its key."""
+    defaults = {
+        "session_key": secrets.token_hex(32),
+        "session_data": "",
+        "expire_date": timezone.now() + timedelta(hours=1),
+        "address": "192.0.2.1",
+        "user_agent": "A browser",
+    }
+    return Session.objects.create(user=user, **{**defaults, **fields})
+
+
+def grant(user: User, of: Organisation, *, client: Application | None = None) -> RefreshToken:
+    """What ``user`` has allowed: a refresh token with its access token. Its public id is its family's."""
+    application = client or public_client()
+    access_token = AccessToken.objects.get(
+        token_checksum=digest(token(user, of, client=application, scopes="account:read"))
+    )
+    refresh_token = RefreshToken.objects.create(
+        user=user,
+        application=application,
+        organisation=of,
+        access_token=access_token,
+        token_checksum=digest(secrets.token_urlsafe(32)),
+        token_family=uuid7(),
+        family_expires_at=timezone.now() + settings.REFRESH_FAMILY_LIFETIME,
+    )
+    refresh_token.public_id = refresh_token.token_family
+    return refresh_token

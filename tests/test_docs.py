@@ -55,6 +55,7 @@ def test_check_ids_are_unique_and_indexed_in_order():
         "docs/lab.md",
         "docs/members.md",
         "docs/oauth.md",
+        "docs/sign-in.md",
     ],
 )
 def test_links_lead_somewhere(name):

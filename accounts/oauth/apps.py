@@ -10,5 +10,5 @@ class OAuthConfig(AppConfig):
     label = "oauth"
 
     def ready(self) -> None:
-        for module in ("checks", "endings", "revocation"):  # they register themselves
+        for module in ("checks", "revocation"):  # they register themselves
             import_module(f"accounts.oauth.{module}")

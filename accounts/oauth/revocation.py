@@ -3,8 +3,10 @@
 Threat: somebody is removed and, weeks later, invited again; a token of the first time, kept or stolen, lives
 again with the new membership, because authentication asks only whether there is one. Guarantee: with the
 membership go its codes, access tokens and refresh tokens, in the same transaction, and the tokens of the
-service clients for which the person answers. A token request locks the membership before the code or token
-that it redeems, as the removal does, so none is issued in between.
+service clients for which the person answers. With a new password, or when the account is closed, all that the
+person holds anywhere ends: by a signal, and by a trigger on the table of people, so that it does not matter
+what changed the row. A token request locks the person and the membership before the code or token that it
+redeems, so none is issued in between.
 
 RFC 9700 section 4.14. ASVS 7.4.5, 8.3.2.
 """
@@ -16,7 +18,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from accounts.oauth.models import AccessToken, Grant, RefreshToken
-from accounts.signals import membership_removed
+from accounts.signals import access_ended, membership_removed
 
 
 @receiver(membership_removed)
@@ -30,3 +32,12 @@ def end_tokens(user: Any, organisation_id: int, **kwargs: Any) -> None:
         Q(user=user) | Q(user=None, application__user=user), organisation_id=organisation_id
     ).delete()
     Grant.objects.filter(user=user, organisation_id=organisation_id).delete()
+
+
+@receiver(access_ended)
+def end_tokens_everywhere(user: Any, **kwargs: Any) -> None:
+    """A new password or a closed account: whoever had the old one holds nothing any more."""
+    now = timezone.now()
+    RefreshToken.objects.filter(user=user, revoked=None).update(revoked=now, updated=now, access_token=None)
+    AccessToken.objects.filter(user=user).delete()
+    Grant.objects.filter(user=user).delete()

@@ -13,7 +13,6 @@ RFC 6749, RFC 7636, RFC 8707, RFC 9449 sections 5, 10, RFC 9700 sections 2.1.1, 
 
 import hashlib
 import re
-import uuid
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Any
@@ -30,6 +29,7 @@ from accounts.oauth.backends import JKT
 from accounts.oauth.client_assertions import ClientAssertion, InvalidAssertion
 from accounts.oauth.models import CLIENT_SECRET, FAPI2, AccessToken, Application, Grant, RefreshToken
 from security import throttling
+from security.identifiers import uuid7
 from security.scopes import CONTACT_ROLE
 
 #: RFC 7636: a verifier has 43 to 128 unreserved characters; an S256 challenge has exactly 43 of base64url.
@@ -147,7 +147,7 @@ class OAuthValidator(OAuth2Validator):
             auth_time=request.auth_time,
             resource=request.resource,
             dpop_jkt=request.dpop_jkt,
-            token_family=uuid.uuid4(),
+            token_family=uuid7(),  # in the order of consent (accounts.me)
         )
 
     # --- code for tokens ---

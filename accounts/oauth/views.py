@@ -10,7 +10,6 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
-from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import redirect_to_login
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -245,12 +244,6 @@ class RevokeTokenView(Endpoint):
                 client_id=token.application.client_id,
             )
         return HttpResponse(body or "", status=status, headers=headers)
-
-
-@receiver(user_logged_in)
-def remember_authentication(request: HttpRequest, **kwargs: Any) -> None:
-    """auth_time comes from this session: last_login moves with every other session of the person's."""
-    request.session["auth_time"] = timezone.now().isoformat()
 
 
 @receiver(app_authorized)

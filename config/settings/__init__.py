@@ -29,6 +29,8 @@ if len(SECRET_KEY) < MIN_SECRET_LENGTH or len(set(SECRET_KEY)) < 10:
     )
 if any(word in SECRET_KEY.lower() for word in PLACEHOLDERS):
     raise ImproperlyConfigured("SECRET_KEY is a placeholder: give random characters of your own.")
+#: Former keys, newest first: what they sealed and signed is still read, and nothing is written with them.
+SECRET_KEY_FALLBACKS = env.secret("SECRET_KEY_FALLBACKS", default="").split()
 
 DEBUG = False
 if env.boolean("DEBUG", default=False):
@@ -58,11 +60,16 @@ INSTALLED_APPS = [
     "accounts",
     "accounts.oauth",
     "resources",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # without the packages' own pages (accounts.staff)
     "guardian",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "oauth2_provider",
     "rest_framework",
     "drf_spectacular",
@@ -89,6 +96,9 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "security.page_limits.PageLimitMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -99,7 +109,14 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
-        "OPTIONS": {"context_processors": ["csp.context_processors.nonce"]},
+        "OPTIONS": {
+            "context_processors": [
+                "csp.context_processors.nonce",
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
     }
 ]
 
@@ -114,6 +131,9 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",
     # Framing is denied by CSP frame-ancestors and X-Frame-Options of security.headers on every answer.
     "security.W002",
+    # Django's Redis cache is shared, and its increment is atomic. An outage of it, which the library does not
+    # expect of this one, is security.page_limits' 503.
+    "django_ratelimit.W001",
     # Guardian's backend lets a superuser and a global permission into every row. Nothing here asks
     # user.has_perm(): grants are read by security.object_permissions.
     "guardian.W001",
@@ -139,6 +159,15 @@ DATABASE_OPS = env.database("DATABASE_OPS_URL", required=False)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 VALKEY_URL = env.secret("VALKEY_URL")
+# For django-ratelimit alone (security.page_limits). Its keys are among those that Valkey's user may touch.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": VALKEY_URL,
+        "KEY_PREFIX": "throttle:page",
+        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
+    }
+}
 
 # --- Who is calling ---------------------------------------------------------------------------------------
 
@@ -153,20 +182,51 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 12},
     },
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "accounts.passwords.MaximumLengthValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "name")},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.passwords.CommonLongPasswordValidator"},
 ]
+#: Seconds for which a link to set a new password is good.
+PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "/sign-in"
 #: Where somebody who is signed in has to authenticate again (accounts.oauth.views).
-REAUTHENTICATION_URL = LOGIN_URL
+REAUTHENTICATION_URL = "/reauthenticate"
 LOGIN_REDIRECT_URL = "/docs"
-LOGOUT_REDIRECT_URL = "/sign-in"
+#: Where somebody who is signed in shows again that it is they (accounts.reauthentication).
+REAUTHENTICATION_URL = "/reauthenticate"
+LOGOUT_REDIRECT_URL = "/signed-out"
+
+# django-allauth: the steps of sign-in and the second factors. Sign-up is closed by the adapter.
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+#: Seconds for which a sign-in may rest between its steps.
+ACCOUNT_LOGIN_TIMEOUT = 300
+#: Every view of ours is limited by security.throttling, before it judges anything.
+ACCOUNT_RATE_LIMITS = False
+MFA_ADAPTER = "accounts.second_factor.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+#: A passkey is unlocked by its owner, always, so it is two factors.
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
+MFA_RATE_LIMITS = False
+MFA_RECOVERY_CODE_DIGITS = 10
+MFA_RECOVERY_CODES_SHOW_ONCE = True
 
 SESSION_COOKIE_NAME = "__Host-session"
 SESSION_COOKIE_SECURE = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
+SESSION_IDLE_SECONDS = int(timedelta(minutes=30).total_seconds())
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 CSRF_COOKIE_NAME = "__Host-csrf"
 CSRF_COOKIE_SECURE = True
@@ -220,6 +280,9 @@ OAUTH2_PROVIDER: dict[str, Any] = {
     "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
     "COMPLIANT_BCP_RFC9700_PKCE_REQUIRED": True,
 }
+
+#: The staff's site under /admin/ (accounts.staff). Off: it has no routes.
+ADMIN = env.boolean("ADMIN", default=False)
 
 # --- Mail -------------------------------------------------------------------------------------------------
 
@@ -283,10 +346,21 @@ THROTTLES = {
     "write": env.text("THROTTLE_WRITE", default="120/60"),
     "sign_in_address": env.text("THROTTLE_SIGN_IN_ADDRESS", default="60/60"),
     "sign_in_account": env.text("THROTTLE_SIGN_IN_ACCOUNT", default="10/60"),
+    "sign_in_device": env.text("THROTTLE_SIGN_IN_DEVICE", default="10/60"),
+    "second_factor": env.text("THROTTLE_SECOND_FACTOR", default="5/60"),
+    "second_factor_day": env.text("THROTTLE_SECOND_FACTOR_DAY", default="50/86400"),
+    "reset_address": env.text("THROTTLE_RESET_ADDRESS", default="20/3600"),
+    "reset_account": env.text("THROTTLE_RESET_ACCOUNT", default="5/3600"),
     "token": env.text("THROTTLE_TOKEN", default="120/60"),
     "token_principal": env.text("THROTTLE_TOKEN_PRINCIPAL", default="60/60"),
     "authorize": env.text("THROTTLE_AUTHORIZE", default="120/60"),
     "invite": env.text("THROTTLE_INVITE", default="30/3600"),
+}
+#: The outer limit of what is not API: of an address, and of a client and of an account at one address.
+PAGE_LIMITS = {
+    "address": env.text("THROTTLE_PAGE_ADDRESS", default="600/60"),
+    "client": env.text("THROTTLE_PAGE_CLIENT", default="300/60"),
+    "account": env.text("THROTTLE_PAGE_ACCOUNT", default="60/60"),
 }
 #: Networks whose X-Forwarded-For is believed (CIDR). Empty: the peer is the client.
 TRUSTED_PROXIES = env.items("TRUSTED_PROXIES", default="")

@@ -14,6 +14,7 @@ PASSWORD_HASHERS = [
 
 # The tests' own limits are small where they test them and out of the way elsewhere.
 THROTTLES: dict[str, str] = dict.fromkeys(production.THROTTLES, "100000/60")
+PAGE_LIMITS: dict[str, str] = dict.fromkeys(production.PAGE_LIMITS, "100000/60")
 
 # Static files straight from the packages, without collectstatic.
 STATIC_ROOT = None

@@ -28,8 +28,11 @@ PRIVATE = 0o400
 PUBLIC = 0o444
 EXECUTABLE = 0o555
 
-# The limiter's script and what it calls; then what the client library sends when it connects.
-VALKEY_COMMANDS = "+eval +evalsha +script|load +get +set +time +ping +hello +select +client|setinfo"
+# The limiter's script and what it calls; the page limits' counters; then what the client library sends when
+# it connects.
+VALKEY_COMMANDS = (
+    "+eval +evalsha +script|load +get +set +exists +incrby +time +ping +hello +select +client|setinfo"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,7 @@ def _print_summary(port: int) -> None:
         "               warn, as it does not know the local authority .run/tls/ca.pem)",
         f"Log:           {RUN / 'service.log'}",
         f"Mails:         {RUN / 'mail'}, one file each, unless EMAIL_URL names a server",
+        "Codes:         .venv/bin/python manage.py demo_code --user org-admin@acme.example",
         "\nThree commands to try:",
         f"  curl --cacert .run/tls/ca.pem https://localhost:{port}/v1/invoices",
         '  .venv/bin/python manage.py demo_token --user clerk@acme.example --scope "invoices:read"',

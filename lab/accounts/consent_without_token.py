@@ -11,7 +11,7 @@ LAYERS = ("csrf",)
 def attack(world: World) -> bool:
     client = next(client for client in world.demo["clients"] if client["client_id"] == "demo-web")
     user, browser = world.user("auditor@acme"), Browser(world.base_url, world.ca_file)
-    browser.sign_in(user["username"], user["password"])
+    browser.sign_in(user["username"], user["password"], user["totp_secret"])
     path = authorize_path(client, "audit:read")
     form = {**browser.form(path), "decision": "allow"}
     del form["csrfmiddlewaretoken"]

@@ -33,7 +33,7 @@ def web_client(world: World) -> dict[str, Any]:
 
 def signed_in(world: World, who: str) -> Browser:
     user, browser = world.user(who), Browser(world.base_url, world.ca_file)
-    browser.sign_in(user["username"], user["password"])
+    browser.sign_in(user["username"], user["password"], user["totp_secret"])
     return browser
 
 

@@ -1,11 +1,13 @@
 """Strangers for the scenarios: invited, joined, signed in. A scenario that changes somebody changes these."""
 
 import secrets
+import time
 from dataclasses import dataclass
 
-from accounts.management.commands.demo_token import Browser
+from accounts.management.commands.demo_token import Browser, totp
 from lab.world import World
 
+ENROL_PATH = "/sign-in/enrol"
 SCOPES = "account:read members:manage audit:read"
 
 
@@ -35,8 +37,18 @@ def join(world: World, role: str) -> Person:
     password = secrets.token_urlsafe(24)
     browser = Browser(world.base_url, world.ca_file)
     accept(browser, invite(world, email, role), name="A stranger", password=password)
-    browser.sign_in(email, password)
+    _, location = browser.enter_password(email, password)
+    if location == ENROL_PATH:
+        enrol(browser)
     return Person(world, email, password, browser)
+
+
+def enrol(browser: Browser) -> None:
+    """Set up an authenticator app, as a role may want it before the first sign-in is complete."""
+    _, _, page = browser.send(ENROL_PATH)
+    secret = page.split('class="secret">')[1].split("<")[0].replace(" ", "")
+    csrf = page.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+    browser.send(ENROL_PATH, {"csrfmiddlewaretoken": csrf, "code": totp(secret, time.time())})
 
 
 def accept(browser: Browser, link: str, **fields: str) -> int:

@@ -10,5 +10,5 @@ LAYERS = ("key_binding",)
 
 def attack(world: World) -> bool:
     token, _, nonce = bound_token(world, "auditor@acme")
-    proof = DemoKey(world.base_url).proof("GET", "/v1/account", nonce=nonce, token=token)
-    return world.send("GET", "/v1/account", Authorization=f"DPoP {token}", DPoP=proof).ok
+    proof = DemoKey(world.base_url).proof("GET", "/v1/me", nonce=nonce, token=token)
+    return world.send("GET", "/v1/me", Authorization=f"DPoP {token}", DPoP=proof).ok

@@ -12,7 +12,7 @@ LAYERS = ("code_replay",)
 def attack(world: World) -> bool:
     client = next(client for client in world.demo["clients"] if client["client_id"] == "demo-web")
     user, browser = world.user("auditor@acme"), Browser(world.base_url, world.ca_file)
-    browser.sign_in(user["username"], user["password"])
+    browser.sign_in(user["username"], user["password"], user["totp_secret"])
     code, verifier = browser.authorize(client, "audit:read")
     browser.exchange(client, code, verifier)
     try:

@@ -9,8 +9,6 @@ LAYERS = ("proof_replay",)
 
 def attack(world: World) -> bool:
     token, key, nonce = bound_token(world, "auditor@acme")
-    proof = key.proof("GET", "/v1/account", nonce=nonce, token=token)
-    owner, thief = (
-        world.send("GET", "/v1/account", Authorization=f"DPoP {token}", DPoP=proof) for _ in range(2)
-    )
+    proof = key.proof("GET", "/v1/me", nonce=nonce, token=token)
+    owner, thief = (world.send("GET", "/v1/me", Authorization=f"DPoP {token}", DPoP=proof) for _ in range(2))
     return owner.ok and thief.ok

@@ -14,4 +14,4 @@ def attack(world: World) -> bool:
     form = {"grant_type": "refresh_token", "refresh_token": old}
     ask_for_tokens(browser, client, **form)  # its owner's
     stolen = ask_for_tokens(browser, client, **form).get("access_token", "")
-    return world.send("GET", "/v1/account", Authorization=f"Bearer {stolen or 'none'}").ok
+    return world.send("GET", "/v1/me", Authorization=f"Bearer {stolen or 'none'}").ok

@@ -12,4 +12,4 @@ def attack(world: World) -> bool:
     stolen = bob.token()
     world.call("org-admin@acme", "DELETE", f"/v1/members/{member_id(world, bob.email)}")
     accept(bob.browser, invite(world, bob.email, "auditor"))
-    return world.call_with(stolen, "GET", "/v1/account").ok
+    return world.call_with(stolen, "GET", "/v1/me").ok

@@ -12,7 +12,7 @@ LAYERS = ("redirect_uris",)
 def attack(world: World) -> bool:
     client = next(client for client in world.demo["clients"] if client["client_id"] == "demo-web")
     user, browser = world.user("auditor@acme"), Browser(world.base_url, world.ca_file)
-    browser.sign_in(user["username"], user["password"])
+    browser.sign_in(user["username"], user["password"], user["totp_secret"])
     try:
         code, _ = browser.authorize({**client, "redirect_uris": ["https://evil.example/"]}, "audit:read")
     except CommandError:

@@ -9,6 +9,6 @@ LAYERS = ("token_scheme", "proof_of_possession")
 
 def attack(world: World) -> bool:
     token, key, nonce = bound_token(world, "auditor@acme")
-    proof = key.proof("GET", "/v1/account", nonce=nonce, token=token)
-    world.send("GET", "/v1/account", Authorization=f"DPoP {token}", DPoP=proof)  # its owner's
-    return world.send("GET", "/v1/account", Authorization=f"Bearer {token}").ok
+    proof = key.proof("GET", "/v1/me", nonce=nonce, token=token)
+    world.send("GET", "/v1/me", Authorization=f"DPoP {token}", DPoP=proof)  # its owner's
+    return world.send("GET", "/v1/me", Authorization=f"Bearer {token}").ok

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# From sign-in to a released invoice, by curl alone, as four people of one organisation.
+# From sign-in to a released invoice, by curl, as four people of one organisation.
 #
 #   lab/resources/first_invoice.sh [organisation]     (default: Acme)
 #
-# Needs bash, curl and coreutils, and the demo of `make run`; DEMO_FILE names another demo's file, and
-# CA_FILE its certificate authority when that is not where the file says.
+# Needs bash, curl, coreutils and openssl (for the codes of the second factor), and the demo of `make run`;
+# DEMO_FILE names another demo's file, and CA_FILE its certificate authority when that is not where the file says.
 # Prints one line for each step and ends with 1 at the first answer that is not the expected one.
 set -euo pipefail
 
@@ -21,6 +21,14 @@ member() { tr ',{}' '\n\n\n' <"$work/body" | value "$1"; }
 hidden() { sed -n "s/.*name=\"$1\" value=\"\([^\"]*\)\".*/\1/p" "$work/body" | head -n 1; }
 urlsafe() { base64 -w 0 | tr '+/' '-_' | tr -d '='; }
 random() { head -c 32 /dev/urandom | urlsafe; }
+totp() { # the six digits of an authenticator app with this seed, at this moment (RFC 6238)
+  local key counter mac offset
+  key=$(printf %s "$1" | base32 --decode | od -An -v -tx1 | tr -d ' \n')
+  counter=$(printf '%016x' "$(($(date +%s) / 30))")
+  mac=$(printf "$(sed 's/../\\x&/g' <<<"$counter")" | openssl dgst -sha1 -mac HMAC -macopt "hexkey:$key" | sed 's/.* //')
+  offset=$((16#${mac:39:1} * 2))
+  printf '%06d' $(((16#${mac:offset:8} & 0x7fffffff) % 1000000))
+}
 sha256() { printf "$(sha256sum | cut -c 1-64 | sed 's/../\\x&/g')"; }
 
 base=$(value base_url <"$demo")
@@ -34,19 +42,19 @@ fail() {
   exit 1
 }
 
-# call <expected status> <method> <path> [curl options]: the body goes to $work/body.
+# call <expected status, or several with | between> <method> <path> [curl options]: the body goes to $work/body.
 call() {
-  local expected=$1 method=$2 path=$3 status
+  local expected=$1 method=$2 path=$3
   shift 3
   status=$(curl --silent --show-error --cacert "$ca" --request "$method" --output "$work/body" \
     --dump-header "$work/headers" --write-out '%{http_code}' "$@" "$base$path")
-  [ "$status" = "$expected" ] || fail "$method ${path%%\?*} answered $status, not $expected"
+  [[ "$status" =~ ^($expected)$ ]] || fail "$method ${path%%\?*} answered $status, not $expected"
   printf '  %-4s %-62s %s\n' "$method" "${path%%\?*}" "$status"
 }
 
 # token <role> <scopes>: sign in, consent, exchange the code with PKCE; the token goes to $token.
 token() {
-  local role=$1 scopes=$2 jar="$work/$1.cookies" username="$1@$domain" password verifier state query code
+  local role=$1 scopes=$2 jar="$work/$1.cookies" username="$1@$domain" password seed verifier state query code
   echo "$username asks for: $scopes"
   password=$(grep -A 1 "\"username\": \"$username\"" "$demo" | value password || true)
   [ -n "$password" ] || { echo "There is no $username in $demo." >&2; exit 1; }
@@ -55,6 +63,17 @@ token() {
   call 303 POST /sign-in --cookie "$jar" --cookie-jar "$jar" --referer "$base/sign-in" \
     --data-urlencode "csrfmiddlewaretoken=$(hidden csrfmiddlewaretoken)" \
     --data-urlencode "username=$username" --data-urlencode "password=$password"
+  if grep -qi '^location: /sign-in/code' "$work/headers"; then
+    seed=$(grep -A 4 "\"username\": \"$username\"" "$demo" | value totp_secret)
+    for _ in 1 2; do
+      call 200 GET /sign-in/code --cookie "$jar" --cookie-jar "$jar"
+      call '200|303' POST /sign-in/code --cookie "$jar" --cookie-jar "$jar" --referer "$base/sign-in/code" \
+        --data-urlencode "csrfmiddlewaretoken=$(hidden csrfmiddlewaretoken)" --data "code=$(totp "$seed")"
+      [ "$status" = 200 ] || break
+      sleep $((30 - $(date +%s) % 30)) # a code is good once: somebody has used this one
+    done
+    [ "$status" = 303 ] || fail "the code was refused"
+  fi
 
   verifier=$(random)
   state=$(random)

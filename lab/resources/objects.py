@@ -29,6 +29,6 @@ def invoice(world: World, who: str) -> str:
 def shared_vendor(world: World, organisation: str) -> str:
     """A vendor of the organisation's, shared with its contact."""
     target = vendor(world, f"clerk@{organisation}")
-    contact = world.call(f"contact@{organisation}", "GET", "/v1/account").json["user"]
+    contact = world.call(f"contact@{organisation}", "GET", "/v1/me").json["user"]
     world.call(f"org-admin@{organisation}", "POST", f"/v1/vendors/{target}/shares", {"contact": contact})
     return target

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from accounts.models import Invitation, Membership
+from accounts.models import Invitation, Membership, Session
+from accounts.oauth.models import RefreshToken
 from tests import factories
 from tests.contract.walk import Call, Team
 
@@ -25,13 +26,21 @@ def invitation(team: Team) -> Invitation:
     )
 
 
-def several(make):
+def own_session(team: Team) -> Session:
+    return factories.session(team.user("auditor"))
+
+
+def own_grant(team: Team) -> RefreshToken:
+    return factories.grant(team.user("auditor"), team.organisation)
+
+
+def several(make, role="org_admin"):
     """A list's cost must not depend on its length."""
 
     def build(team: Team) -> Call:
         for _ in range(4):
             make(team)
-        return Call("org_admin")
+        return Call(role)
 
     return build
 
@@ -41,7 +50,11 @@ def new_invitation(team: Team) -> Call:
 
 
 EXAMPLES = {
-    "GET /v1/account": lambda team: Call("org_admin"),
+    "GET /v1/me": lambda team: Call("org_admin"),
+    "GET /v1/me/sessions": several(own_session, "auditor"),
+    "DELETE /v1/me/sessions/{id}": lambda team: Call("auditor", own_session(team)),
+    "GET /v1/me/grants": several(own_grant, "auditor"),
+    "DELETE /v1/me/grants/{id}": lambda team: Call("auditor", own_grant(team)),
     "GET /v1/members": several(membership),
     "GET /v1/members/{id}": lambda team: Call("org_admin", membership(team)),
     "PATCH /v1/members/{id}": lambda team: Call("org_admin", membership(team), {"role": "org_admin"}),

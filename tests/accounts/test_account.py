@@ -1,36 +1,400 @@
-"""GET /v1/account."""
+"""accounts.account: the password and the address, and the abuse of resetting and changing them."""
+
+import re
+from datetime import datetime, timedelta
+from smtplib import SMTPServerDisconnected
+from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.auth import hashers
+from django.core import mail, signing
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from accounts.account import EMAIL_SALT
+from accounts.models import User
+from security.models import AuditEvent
 from tests import factories
-from tests.clients import Api
+from tests.clients import Page
 
 pytestmark = pytest.mark.django_db
 
+NEW = "nine purple umbrellas walk"
 
-def test_it_says_who_the_caller_is_here(acme):
-    user = factories.member("org_admin", acme)
-    client = factories.public_client(client_id="some-client")
 
-    response = Api(factories.token(user, acme, scopes="account:read audit:read", client=client)).get(
-        "/v1/account"
+@pytest.fixture
+def alice(acme):
+    return factories.member("auditor", acme)
+
+
+@pytest.fixture
+def page(alice):
+    page = Page()
+    page.sign_in(alice)
+    return page
+
+
+def signed_in(page):
+    return page.get("/docs").status_code == 200
+
+
+def link():
+    """The path in the last mail."""
+    return urlsplit(re.search(r"https://\S+/\S+/\S+", mail.outbox[-1].body)[0]).path
+
+
+def ask_for_reset(email, **headers):
+    page = Page(**headers)
+    return page.post("/password-reset", {**page.form("/password-reset"), "email": email})
+
+
+def follow(path):
+    """The page behind a reset link, and where its form goes."""
+    page = Page()
+    response = page.get(path)
+    return page, response.headers.get("Location", path), response
+
+
+def set_password(path, password=NEW):
+    page, target, response = follow(path)
+    if response.status_code != 302:
+        return response
+    form = page.form(target)
+    return page.post(target, {**form, "new_password1": password, "new_password2": password})
+
+
+# --- change ---
+
+
+def change(page, password=NEW):
+    form = page.form("/account/password")
+    return page.post("/account/password", {**form, "new_password1": password, "new_password2": password})
+
+
+def test_a_new_password_ends_every_session_and_is_told(page, alice):
+    other = Page()
+    other.sign_in(alice)
+
+    response = change(page)
+
+    assert response.status_code == 303
+    assert not signed_in(page)
+    assert not signed_in(other)
+    assert Page().enter_password(alice).status_code == 200
+    assert Page().enter_password(alice, NEW).status_code == 303
+    assert [(m.subject, m.to) for m in mail.outbox] == [("Your password was changed", [alice.email])]
+    assert AuditEvent.objects.filter(event="account:password:changed", actor=alice.public_id).exists()
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "short",
+        "elevenchars",
+        "PasswordPassword",
+        "qwertyuiopasdf",
+        "Correct Horse Battery Staple",
+        "Welcome2026!!",
+        "x" * 257,
+    ],
+)
+def test_a_bad_password_is_refused(page, alice, password):
+    assert change(page, password).status_code == 200
+    assert signed_in(page)
+    alice.refresh_from_db()
+    assert alice.check_password(factories.PASSWORD)
+
+
+def test_it_may_not_be_ones_own_address(page, alice):
+    assert change(page, alice.email).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "password", ["k" * 5 + " ü漢字 " + "z" * 5, "aBcdeFgh1jKlm" * 19, "q7 w e r t y u  "]
+)
+def test_any_character_counts_and_the_end_as_well(page, alice, password):
+    change(page, password)
+
+    assert Page().enter_password(alice, password[:-1]).status_code == 200
+    assert Page().enter_password(alice, password).status_code == 303
+
+
+def test_a_mail_server_that_is_down_keeps_no_password_from_changing(page, alice, monkeypatch):
+    def down(*args, **kwargs):
+        raise SMTPServerDisconnected
+
+    monkeypatch.setattr("accounts.mails.send_mail", down)
+
+    assert change(page).status_code == 303
+    alice.refresh_from_db()
+    assert alice.check_password(NEW)
+
+
+# --- reset ---
+
+
+def test_the_link_sets_a_password_and_signs_nobody_in(alice):
+    ask_for_reset(alice.email.upper())
+
+    response = set_password(link())
+
+    assert response.status_code == 303
+    assert response["Location"] == "/account/password/changed"
+    assert Page().enter_password(alice, NEW).status_code == 303
+    assert mail.outbox[-1].subject == "Your password was changed"
+
+
+def test_it_does_not_come_past_the_second_factor(acme):
+    boss = factories.enrol(factories.member("org_admin", acme))
+    ask_for_reset(boss.email)
+    set_password(link())
+    page = Page()
+
+    assert page.enter_password(boss, NEW)["Location"] == "/sign-in/code"
+    assert not signed_in(page)
+
+
+def test_it_ends_every_session(page, alice):
+    ask_for_reset(alice.email)
+    set_password(link())
+
+    assert not signed_in(page)
+
+
+def test_a_link_works_once(alice):
+    ask_for_reset(alice.email)
+    path = link()
+    set_password(path)
+
+    assert set_password(path, NEW + " again").status_code == 400
+
+
+@pytest.mark.parametrize("change_of", ["password", "email", "sign_in", "deactivation"])
+def test_a_link_ends_with_what_it_was_for(alice, change_of):
+    ask_for_reset(alice.email)
+    path = link()
+    if change_of == "password":
+        alice.set_password("yet another long one")
+    elif change_of == "email":
+        alice.email = "elsewhere@example.org"
+    elif change_of == "sign_in":
+        Page().sign_in(alice)
+    else:
+        alice.is_active = False
+    if change_of != "sign_in":
+        alice.save()
+
+    response = set_password(path)
+
+    if change_of == "deactivation":
+        assert not signed_in_with(alice, NEW)
+    else:
+        assert response.status_code == 400
+
+
+def signed_in_with(user, password):
+    page = Page()
+    page.enter_password(user, password)
+    return signed_in(page)
+
+
+def test_a_link_ends_within_the_hour(alice, monkeypatch):
+    ask_for_reset(alice.email)
+    path = link()
+    later = datetime.now() + timedelta(minutes=61)  # noqa: DTZ005  as the library's own clock
+    monkeypatch.setattr("django.contrib.auth.tokens.PasswordResetTokenGenerator._now", lambda self: later)
+
+    assert set_password(path).status_code == 400
+
+
+def test_a_link_is_for_its_owner(alice, acme):
+    ask_for_reset(alice.email)
+    mine = link()
+    ask_for_reset(factories.member("auditor", acme).email)
+    uid = link().split("/")[2]
+    token = mine.split("/")[3]
+
+    assert set_password(f"/password-reset/{uid}/{token}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/password-reset/x/y", "/password-reset/%00/%00", "/password-reset/MQ/set-password"]
+)
+def test_what_is_no_link_is_refused(db, path):
+    assert Page().get(path).status_code == 400
+
+
+def test_the_link_carries_our_address_whatever_host_is_sent(alice, settings):
+    settings.ALLOWED_HOSTS = ["*"]
+    settings.PUBLIC_URL = "https://api.example"
+    page = Page()
+    form = page.form("/password-reset")
+    page.post(
+        "/password-reset",
+        {**form, "email": alice.email},
+        HTTP_HOST="evil.example",
+        HTTP_REFERER="https://evil.example/",
     )
 
-    assert response.status_code == 200
-    assert response.json() == {
-        "user": str(user.public_id),
-        "organisation": str(acme.public_id),
-        "client": "some-client",
-        "role": "org_admin",
-        "scopes": ["account:read", "audit:read"],
-    }
+    assert mail.outbox
+    assert "evil.example" not in mail.outbox[-1].body
+    assert "https://api.example/password-reset/" in mail.outbox[-1].body
 
 
-def test_it_needs_its_scope(acme, auditor):
-    assert Api(factories.token(auditor, acme, scopes="audit:read")).get("/v1/account").status_code == 403
+def test_the_token_is_nowhere_at_rest(alice):
+    ask_for_reset(alice.email)
+    path = link()
+    follow(path)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT string_agg(row_to_json(s)::text, '') FROM accounts_session s")
+        stored = cursor.fetchone()[0]
+
+    assert path.split("/")[3] not in stored
 
 
-def test_a_service_client_is_no_person(acme, auditor):
-    client = factories.service_client(acme, auditor, secret="x" * 43)
+def test_known_and_unknown_addresses_look_and_cost_the_same(alice, acme, monkeypatch):
+    gone = factories.member("auditor", acme, is_active=False)
+    hashed = []
+    monkeypatch.setattr(hashers.MD5PasswordHasher, "encode", lambda *args: hashed.append(args))
+    seen = []
+    for email in (alice.email, "nobody@nowhere.example", gone.email):
+        page = Page()
+        form = {**page.form("/password-reset"), "email": email}
+        mail.outbox.clear()
+        hashed.clear()
+        with CaptureQueriesContext(connection) as queries:
+            response = page.post("/password-reset", form)
+        text = response.content.decode().replace(form["csrfmiddlewaretoken"], "")
+        text = re.sub(r'value="[^"]*"', "", text)
+        seen.append((response.status_code, text, len(queries), len(mail.outbox), len(hashed)))
 
-    assert Api(factories.token(None, acme, client=client)).get("/v1/account").status_code == 403
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_resets_are_limited_by_account_and_by_address(settings, alice):
+    settings.THROTTLES = {**settings.THROTTLES, "reset_account": "2/6000"}
+    assert [ask_for_reset(alice.email).status_code for _ in range(3)] == [200, 200, 429]
+
+    settings.THROTTLES = {**settings.THROTTLES, "reset_account": "100/6", "reset_address": "2/6000"}
+    statuses = [ask_for_reset(f"{n}@x.example", REMOTE_ADDR="198.51.100.77").status_code for n in range(3)]
+    assert statuses == [200, 200, 429]
+
+
+# --- the address ---
+
+
+def ask_for_email(page, email):
+    return page.post("/account/email", {**page.form("/account/email"), "email": email})
+
+
+def mailed(subject):
+    return next(m for m in mail.outbox if m.subject == subject)
+
+
+def confirm_path():
+    return urlsplit(
+        re.search(r"https://\S+/account/email/\S+", mailed("Confirm your new e-mail address").body)[0]
+    ).path
+
+
+def test_the_new_address_is_confirmed_and_the_former_told(page, alice):
+    former = alice.email
+    assert ask_for_email(page, "New@Example.org").status_code == 200
+    assert mailed("Confirm your new e-mail address").to == ["new@example.org"]
+    assert mailed("Your e-mail address is about to be changed").to == [former]
+    alice.refresh_from_db()
+    assert alice.email == former
+
+    path = confirm_path()
+    assert page.post(path, page.form(path)).status_code == 303
+
+    alice.refresh_from_db()
+    assert alice.email == "new@example.org"
+    assert mailed("Your e-mail address was changed").to == [former]
+    assert AuditEvent.objects.filter(event="account:email:changed", actor=alice.public_id).exists()
+    assert page.get(path).status_code == 400
+
+
+def test_somebody_elses_address_is_not_given_away(page, acme):
+    other = factories.member("auditor", acme)
+    free, taken = ask_for_email(page, "free@example.org"), ask_for_email(page, other.email)
+
+    def strip(response):
+        return re.sub(r'value="[^"]*"', "", response.content.decode())
+
+    assert strip(free) == strip(taken)
+    told = next(m for m in mail.outbox if m.to == [other.email])
+    assert "account/email/" not in told.body
+
+
+def test_two_who_ask_for_one_address_do_not_both_get_it(page, alice):
+    ask_for_email(page, "both@example.org")
+    User.objects.create_user("both@example.org", name="First")
+    path = confirm_path()
+
+    assert page.post(path, page.form(path)).status_code == 400
+
+
+def test_a_link_of_anothers_confirms_nothing(page, acme):
+    ask_for_email(page, "new@example.org")
+    path = confirm_path()
+    mallory = Page()
+    mallory.sign_in(factories.member("auditor", acme))
+
+    assert mallory.get(path).status_code == 400
+    assert Page().get(path)["Location"].startswith("/sign-in?next=")
+
+
+@pytest.mark.parametrize(
+    "token", ["x", signing.dumps({"user": 1}, salt="other"), signing.dumps({"user": 1}, salt=EMAIL_SALT)]
+)
+def test_what_is_no_token_is_refused(page, token):
+    assert page.get(f"/account/email/{token}").status_code == 400
+
+
+# --- sessions on the page ---
+
+
+def test_the_page_ends_one_session_or_all_others(page, alice):
+    one, another = Page(), Page()
+    one.sign_in(alice)
+    another.sign_in(alice)
+    form = {"csrfmiddlewaretoken": page.cookies["__Host-csrf"].value}
+    victim = alice.sessions.order_by("-created_at").first()
+    assert str(victim.public_id) in page.get("/account").content.decode()
+
+    assert page.post("/account/sessions/end", {**form, "session": str(victim.public_id)}).status_code == 303
+    assert (signed_in(page), signed_in(one), signed_in(another)) == (True, True, False)
+    page.post("/account/sessions/end", form)
+    assert (signed_in(page), signed_in(one)) == (True, False)
+
+
+def test_anothers_session_is_not_ended(page, acme):
+    other = factories.member("auditor", acme)
+    row = factories.session(other)
+    form = {"csrfmiddlewaretoken": page.cookies["__Host-csrf"].value}
+    page.post("/account/sessions/end", {**form, "session": str(row.public_id)})
+
+    assert other.sessions.exists()
+    assert page.post("/account/sessions/end", {**form, "session": "x"}).status_code == 404
+
+
+def test_no_page_may_be_framed_or_cached(page):
+    for path in ("/account", "/account/password", "/reauthenticate", "/sign-in"):
+        response = page.get(path)
+        assert response["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in response["Content-Security-Policy"]
+        assert "unsafe" not in response["Content-Security-Policy"]
+        assert response["Cache-Control"] == "no-store"
+
+
+def test_no_form_is_taken_without_its_token(page, alice):
+    factories.session(alice)
+    for path in (
+        "/account/password",
+        "/account/email",
+        "/account/sessions/end",
+        "/account/totp",
+        "/reauthenticate",
+    ):
+        assert page.post(path, {}).status_code == 403

@@ -7,6 +7,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts import second_factor
+from accounts.management.commands.demo_token import totp
 from accounts.models import Membership, User
 from accounts.oauth.models import Application
 from security.scopes import all_roles
@@ -45,9 +47,22 @@ def test_the_file_is_for_its_owner_only(demo_file):
 
 def test_its_users_can_sign_in(demo_file):
     call_command("seed_demo")
-    user = json.loads(demo_file.read_text())["users"][0]
 
-    assert Page().sign_in(User.objects.get(email=user["username"]), user["password"]).status_code == 303
+    for user in json.loads(demo_file.read_text())["users"]:
+        page = Page()
+        response = page.enter_password(User.objects.get(email=user["username"]), user["password"])
+        if user["totp_secret"]:
+            response = page.enter_code(totp(user["totp_secret"], second_factor.clock()))
+        assert response.status_code == 303
+        assert response["Location"] == "/docs"
+
+
+def test_roles_that_need_a_second_factor_have_one(demo_file):
+    call_command("seed_demo")
+
+    with_seed = {user["role"] for user in json.loads(demo_file.read_text())["users"] if user["totp_secret"]}
+    assert with_seed == second_factor.roles_requiring_mfa()
+    assert "org_admin" in with_seed
 
 
 def test_again_it_keeps_what_is_there(demo_file):
@@ -82,13 +97,29 @@ def test_secrets_are_stored_hashed(demo_file):
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("seed_demo", []), ("demo_token", ["--user", "clerk@acme.example", "--scope", "account:read"])],
+    [
+        ("seed_demo", []),
+        ("demo_code", ["--user", "approver@acme.example"]),
+        ("demo_token", ["--user", "clerk@acme.example", "--scope", "account:read"]),
+    ],
 )
 def test_they_are_refused_unless_the_demo_is_on(settings, command, options):
     settings.DEMO = False
 
     with pytest.raises(CommandError, match="DEMO is off"):
         call_command(command, *options, stdout=StringIO())
+
+
+def test_a_code_is_what_the_app_would_show(demo_file):
+    call_command("seed_demo")
+    boss = next(u for u in json.loads(demo_file.read_text())["users"] if u["role"] == "org_admin")
+    page, shown = Page(), StringIO()
+    page.enter_password(User.objects.get(email=boss["username"]), boss["password"])
+    call_command("demo_code", "--user", boss["username"], stdout=shown, stderr=StringIO())
+
+    assert page.enter_code(shown.getvalue().strip())["Location"] == "/docs"
+    with pytest.raises(CommandError, match="These have a second factor"):
+        call_command("demo_code", "--user", "auditor@acme.example")
 
 
 def test_a_token_needs_the_demo_and_a_user_of_it(demo_file):

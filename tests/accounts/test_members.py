@@ -133,13 +133,13 @@ def test_nothing_else_is_writable(as_admin, clerk, acme, field):
 
 def test_removal_is_felt_by_the_next_request(as_admin, admin, clerk, acme):
     token = Api(factories.token(clerk, acme))
-    assert token.get("/v1/account").status_code == 200
+    assert token.get("/v1/me").status_code == 200
     gone = row(clerk, acme)
 
     response = as_admin.send("DELETE", path(clerk, acme))
 
     assert (response.status_code, response.content) == (204, b"")
-    assert token.get("/v1/account").status_code == 401
+    assert token.get("/v1/me").status_code == 401
     event = AuditEvent.objects.get(event="members:member:removed")
     assert (event.actor, event.target_id) == (admin.public_id, gone.public_id)
     assert event.detail == {"user": str(clerk.public_id), "role": {"from": "auditor"}}
@@ -159,19 +159,19 @@ def test_a_service_client_stops_with_the_person_who_answers_for_it(as_admin, cle
         return post_form("/oauth/token", form, **basic(client.client_id, "s" * 43))
 
     assert ask().status_code == 200
-    assert token.get("/v1/account").status_code == 403  # known, and no person
+    assert token.get("/v1/me").status_code == 403  # known, and no person
 
     as_admin.send("DELETE", path(clerk, acme))
 
-    assert token.get("/v1/account").status_code == 401
+    assert token.get("/v1/me").status_code == 401
     assert (ask().status_code, ask().json()["error"]) == (400, "unauthorized_client")
     # As a contact, that person answers for nothing.
     Membership.objects.create(user=clerk, organisation=acme, role="contact")
-    assert token.get("/v1/account").status_code == 401
+    assert token.get("/v1/me").status_code == 401
     assert ask().status_code == 400
     # As a member again, for what is issued anew.
     Membership.objects.update_or_create(user=clerk, organisation=acme, defaults={"role": "auditor"})
-    assert token.get("/v1/account").status_code == 401
+    assert token.get("/v1/me").status_code == 401
     assert ask().status_code == 200
 
 
@@ -191,7 +191,7 @@ def test_a_token_from_before_stays_dead_after_a_second_invitation(as_admin, cler
 
     Membership.objects.create(user=clerk, organisation=acme, role="auditor")
 
-    assert Api(tokens["access_token"]).get("/v1/account").status_code == 401
+    assert Api(tokens["access_token"]).get("/v1/me").status_code == 401
     refreshed = post_form("/oauth/token", {**refresh, "refresh_token": tokens["refresh_token"]})
     assert (refreshed.status_code, refreshed.json()["error"]) == (400, "invalid_grant")
     assert (flow.exchange(code).status_code, flow.exchange(code).json()["error"]) == (400, "invalid_grant")
@@ -205,7 +205,7 @@ def test_without_the_receiver_it_would_live_again(as_admin, clerk, acme, monkeyp
     as_admin.send("DELETE", path(clerk, acme))
     Membership.objects.create(user=clerk, organisation=acme, role="auditor")
 
-    assert Api(tokens["access_token"]).get("/v1/account").status_code == 200
+    assert Api(tokens["access_token"]).get("/v1/me").status_code == 200
 
 
 def test_what_is_held_elsewhere_stays(as_admin, clerk, acme):
@@ -218,8 +218,8 @@ def test_what_is_held_elsewhere_stays(as_admin, clerk, acme):
 
     as_admin.send("DELETE", path(clerk, acme))
 
-    assert Api(elsewhere).get("/v1/account").status_code == 200
-    assert Api(colleague).get("/v1/account").status_code == 200
+    assert Api(elsewhere).get("/v1/me").status_code == 200
+    assert Api(colleague).get("/v1/me").status_code == 200
 
 
 def test_other_apps_are_told_in_the_same_transaction(as_admin, clerk, acme):
@@ -265,7 +265,7 @@ def test_an_administrator_may_leave_while_another_stays(as_admin, admin, acme):
     factories.member("org_admin", acme)
 
     assert as_admin.send("DELETE", path(admin, acme)).status_code == 204
-    assert as_admin.get("/v1/account").status_code == 401
+    assert as_admin.get("/v1/me").status_code == 401
 
 
 def test_the_last_one_stays(as_admin, admin, acme):

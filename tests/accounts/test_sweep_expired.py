@@ -4,12 +4,12 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.utils import timezone
 from oauth2_provider.models import get_device_grant_model
 
 from accounts.management.commands.sweep_expired import Command
+from accounts.models import Session
 from accounts.oauth.models import AccessToken, Grant, PushedRequest, RefreshToken
 from tests import factories
 from tests.clients import Api, Flow, Page, post_form
@@ -57,7 +57,7 @@ def test_what_is_alive_stays(flow, sweep):
 
     assert sweep() == ""
     assert counts() == before
-    assert Api(tokens["access_token"]).get("/v1/account").status_code == 200
+    assert Api(tokens["access_token"]).get("/v1/me").status_code == 200
 
 
 def test_in_the_end_everything_goes(flow, sweep):
@@ -93,7 +93,7 @@ def test_a_spent_code_stays_while_its_tokens_live(flow, sweep):
 
     assert flow.exchange(code).json()["error"] == "invalid_grant"
 
-    assert Api(tokens["access_token"]).get("/v1/account").status_code == 401
+    assert Api(tokens["access_token"]).get("/v1/me").status_code == 401
 
 
 def test_a_used_refresh_token_stays_while_its_family_lives(flow, sweep):

@@ -30,8 +30,9 @@ def start(**changes):
     )
 
 
-def test_complete_settings_start():
-    done = start()
+@pytest.mark.parametrize("changes", [{}, {"ADMIN": "on"}])
+def test_complete_settings_start(changes):
+    done = start(**changes)
 
     assert done.returncode == 0, done.stderr
 
@@ -62,6 +63,7 @@ def test_complete_settings_start():
         ({"VALKEY_URL": None}, "VALKEY_URL"),
         ({"VALKEY_URL": "http://cache"}, "security.E031"),
         ({"THROTTLE_READ": "lots"}, "security.E030"),
+        ({"THROTTLE_PAGE_ADDRESS": "lots"}, "security.E037"),
         ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "security.E036"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL must be one of"),
         ({"CORS_ALLOWED_ORIGINS": "app.example"}, "corsheaders.E013"),

@@ -24,7 +24,25 @@ NOT_API = {
     ".well-known/oauth-authorization-server",
     ".well-known/oauth-protected-resource",
     "sign-in",
+    "sign-in/passkey",
+    "sign-in/code",
+    "sign-in/enrol",
+    "sign-in/abandon",
     "sign-out",
+    "signed-out",
+    "reauthenticate",
+    "account",
+    "account/sessions/end",
+    "account/totp",
+    "account/passkeys",
+    "account/factors/<int:pk>/remove",
+    "account/recovery-codes",
+    "account/password",
+    "account/password/changed",
+    "account/email",
+    "account/email/<str:token>",
+    "password-reset",
+    "password-reset/<str:uidb64>/<str:token>",
     "invitation/<str:organisation>/<str:token>",
     "docs",
     "docs/openapi.yaml",
@@ -60,7 +78,23 @@ def test_what_is_not_api_is_this_list():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("route", ["/docs", "/docs/openapi.yaml", "/oauth/authorize"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "/docs",
+        "/docs/openapi.yaml",
+        "/oauth/authorize",
+        "/account",
+        "/account/totp",
+        "/account/passkeys",
+        "/account/factors/1/remove",
+        "/account/recovery-codes",
+        "/account/password",
+        "/account/email",
+        "/account/email/x",
+        "/reauthenticate",
+    ],
+)
 def test_the_pages_need_a_session(route):
     response = Api().get(route)
 

@@ -39,7 +39,7 @@ def valkey_commands(monkeypatch):
 @pytest.mark.parametrize("operation", operations(), ids=lambda operation: operation.name)
 def test_it_costs_exactly_its_budget(operation, us, valkey_commands):
     call = example(operation, us)
-    us.api(call.role).get("/v1/account")  # connections and the script are there
+    us.api(call.role).get("/v1/me")  # connections and the script are there
     ContentType.objects.get_for_models(*apps.get_models())  # and what a process asks once
     valkey_commands.clear()
 

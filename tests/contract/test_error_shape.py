@@ -123,7 +123,7 @@ def test_an_answer_that_the_caller_cannot_take(operation, us):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v2/account", "/admin/", "/v1/%00", "/v1/account%0a", "/..", "/static/x"]
+    "path", ["/", "/v1", "/v1/", "/v2/account", "/admin/", "/v1/%00", "/v1/me%0a", "/..", "/static/x"]
 )
 def test_an_unknown_route(path):
     assert_problem(Api().get(path), 404)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from accounts.me import OwnObjects
 from security.scopes import CONTACT_ROLE, SERVICE_ROLE, all_roles, all_scopes
 from tests import factories
 from tests.clients import Api
@@ -93,8 +94,11 @@ def test_whatever_the_matrix_says(operation, us, them):
     assert measured["wrong_scope"] == 403
     if "{id}" in operation.route:
         assert measured["other_tenant"] == 404
+    role = example(operation, us).role
     for name in {*all_roles(), SERVICE_ROLE}:
-        if name == CONTACT_ROLE and "{id}" in operation.route:
+        if "{id}" in operation.route and isinstance(operation.rule.objects, OwnObjects) and name != role:
+            assert measured[name] == (404 if name in permitted else 403)
+        elif name == CONTACT_ROLE and "{id}" in operation.route:
             assert measured[name] == 404 or name not in permitted
             assert measured[name] in {403, 404}
         elif name not in permitted:

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
+from accounts.me import OwnObjects
 from security.object_permissions import ObjectRule, SharedObjects, TenantObjects
 from security.scopes import CONTACT_ROLE
 from tests import clients
@@ -15,7 +16,12 @@ from tests.contract.test_foreign_objects import ids
 from tests.contract.walk import UNKNOWN, example, operations
 
 with_object = [operation for operation in operations() if "{id}" in operation.route]
-lists = [operation for operation in operations() if operation.action == "list"]
+lists = [
+    operation
+    for operation in operations()
+    # A person's own rows are no tenant's: accounts.me, tests/accounts/test_me.py.
+    if operation.action == "list" and not isinstance(operation.rule.objects, OwnObjects)
+]
 named = {"ids": lambda operation: operation.name}
 
 
@@ -42,7 +48,9 @@ def test_each_net_hides_a_foreign_object_alone(operation, net, us, them, monkeyp
         remove(monkeypatch)
 
     statuses = set()
-    for api in them.everybody():
+    neighbour = example(operation, us).shared
+    contacts = [us.api(CONTACT_ROLE), *([us.contact_of(neighbour)] if neighbour is not None else [])]
+    for api in [*them.everybody(), *contacts]:
         foreign = api.send(operation.method, operation.path(call.target.public_id), call.body)
         unknown = api.send(operation.method, operation.path(UNKNOWN), call.body)
         assert comparable(foreign) == comparable(unknown)
@@ -87,11 +95,14 @@ def test_a_foreign_object_costs_what_an_unknown_one_costs(operation, us, them):
     permitted = {role for way in operation.rule.allow for role in way.roles}
     callers = [them.api(call.role)] + [us.api(CONTACT_ROLE)] * (CONTACT_ROLE in permitted)
     for api in callers:
-        api.get("/v1/account")  # connections and caches are there
-        answers = [
-            planned(api, operation.method, operation.path(public_id), call.body)
-            for public_id in (call.target.public_id, UNKNOWN)
-        ]
+        api.get("/v1/me")  # connections and caches are there
+        for _ in range(3):  # the server may renew its statistics between the two, and plan anew
+            answers = [
+                planned(api, operation.method, operation.path(public_id), call.body)
+                for public_id in (call.target.public_id, UNKNOWN)
+            ]
+            if answers[0] == answers[1]:
+                break
         assert answers[0] == answers[1]
         assert answers[0].status == 404
 
@@ -115,10 +126,13 @@ def test_no_parameter_of_a_list_brings_up_a_foreign_row(operation, us, them):
         known = max(own)
         for ordering in ("created_at", "-created_at"):
             beside = UUID(int=known.int + 1)
-            answers = [
-                planned(api, "GET", f"{path}?ordering={ordering}&cursor={cursor}")
-                for cursor in (known, beside)
-            ]
+            for _ in range(3):  # as above
+                answers = [
+                    planned(api, "GET", f"{path}?ordering={ordering}&cursor={cursor}")
+                    for cursor in (known, beside)
+                ]
+                if answers[0] == answers[1]:
+                    break
             assert answers[0] == answers[1]
 
 

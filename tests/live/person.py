@@ -10,16 +10,13 @@ from requests.adapters import HTTPAdapter
 from accounts.management.commands.demo_token import Browser
 from tests.live.service import Service
 
-AGE_SESSIONS = """
+AGE = """
 from datetime import datetime, timedelta
-from django.contrib.sessions.backends.db import SessionStore
-from django.contrib.sessions.models import Session
+from accounts.sessions import SessionStore
 from accounts.oauth.models import AccessToken, RefreshToken
-for session in Session.objects.all():
-    store = SessionStore(session.session_key)
-    if "auth_time" in store:
-        store["auth_time"] = (datetime.fromisoformat(store["auth_time"]) - timedelta(minutes=10)).isoformat()
-        store.save()
+session = SessionStore("{key}")
+session["auth_time"] = (datetime.fromisoformat(session["auth_time"]) - timedelta(minutes=10)).isoformat()
+session.save()
 for model in (AccessToken, RefreshToken):
     for token in model.objects.exclude(auth_time=None):
         model.objects.filter(pk=token.pk).update(auth_time=token.auth_time - timedelta(minutes=10))
@@ -41,7 +38,10 @@ class Person:
         assert path.startswith("/oauth/authorize?")
         _, location, _ = self.browser.send(path)
         if location.startswith("/sign-in?"):
-            self.browser.sign_in(self.user["username"], self.user["password"])
+            self.browser.sign_in(self.user["username"], self.user["password"], self.user["totp_secret"])
+            self.sign_ins += 1
+        elif location.startswith("/reauthenticate?"):
+            self.browser.reauthenticate(self.user["password"], self.user["totp_secret"])
             self.sign_ins += 1
         elif location:
             return location  # an error, or no question
@@ -67,6 +67,7 @@ def https_session(live: Service) -> Iterator[requests.Session]:
         yield session
 
 
-def ten_minutes_later(live: Service) -> None:
-    """As far as everybody's authentication is concerned."""
-    live.manage("shell", "-c", AGE_SESSIONS)
+def ten_minutes_later(person: Person) -> None:
+    """As far as this person's session, and everybody's tokens, are concerned."""
+    (key,) = (cookie.value for cookie in person.browser.cookies if cookie.name == "__Host-session")
+    person.live.manage("shell", "-c", AGE.format(key=key))

@@ -130,11 +130,12 @@ class Service:
             return False
 
 
-def seconds_until(condition: Any, *, within: float) -> float:
+def seconds_until(condition: Any, *, within: float, pause: float = 0) -> float:
     """How long it takes until ``condition()`` holds; fails after ``within`` seconds."""
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < within
+        time.sleep(pause)
     return time.monotonic() - started
 
 

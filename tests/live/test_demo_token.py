@@ -10,7 +10,7 @@ import pytest
 def test_it_prints_a_token_that_works(live):
     token = live.token("auditor@acme.example", "account:read audit:read")
 
-    status, _, body = live.get("/v1/account", token)
+    status, _, body = live.get("/v1/me", token)
 
     assert status == 200
     assert b'"role":"auditor"' in body
@@ -28,7 +28,7 @@ def test_a_bound_token_comes_with_its_key_and_a_call_that_works(live):
     token, key, command = (line for line in said.splitlines() if line)
 
     assert json.loads(key)["d"]
-    assert live.get("/v1/account", token)[0] == 401
+    assert live.get("/v1/me", token)[0] == 401
     done = subprocess.run([*shlex.split(command), "--silent"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["role"] == "auditor"
 

@@ -25,10 +25,10 @@ def invite(live, email):
     return re.search(rf"{live.base_url}/invitation/\S+", mail)[0]
 
 
-def test_it_is_accepted_and_the_link_goes_nowhere_else(live, browser_page):
+def test_it_is_accepted_and_the_link_goes_nowhere_else(live, visitor):
     email = f"bob{secrets.token_hex(4)}@new.example"
     link = invite(live, email)
-    page, requests = browser_page, []
+    page, requests = visitor.page, []
     page.context.on("request", lambda request: requests.append(request))
 
     page.goto(link)
@@ -41,6 +41,10 @@ def test_it_is_accepted_and_the_link_goes_nowhere_else(live, browser_page):
     page.wait_for_url(f"{live.base_url}/sign-in*")
     page.goto(link)
     assert page.inner_text("h1") == "There is no such invitation"
+
+    # A browser calls a refused form and a page that is gone an error; it is what was wanted.
+    assert all("status of 40" in problem for problem in visitor.problems)
+    visitor.problems.clear()
 
     secret = link.rpartition("/")[2]
     others = [request for request in requests if request.url != link]

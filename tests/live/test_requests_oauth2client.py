@@ -46,8 +46,8 @@ def connect(live, session):
 
 @pytest.fixture
 def account(live, session):
-    """GET /v1/account with what the library makes of a token."""
-    return lambda token: session.get(f"{live.base_url}/v1/account", auth=token)
+    """GET /v1/me with what the library makes of a token."""
+    return lambda token: session.get(f"{live.base_url}/v1/me", auth=token)
 
 
 def secret_of(live, client_id):
@@ -97,7 +97,7 @@ def test_a_token_bound_to_a_key(connect, person, account, live, session):
     assert account(token).status_code == 200
     assert account(token).status_code == 200
     stolen = {"Authorization": f"Bearer {token.access_token}"}
-    assert session.get(f"{live.base_url}/v1/account", headers=stolen).status_code == 401
+    assert session.get(f"{live.base_url}/v1/me", headers=stolen).status_code == 401
     fresh = client.refresh_token(token)
     assert account(fresh).status_code == 200
     assert client.revoke_refresh_token(fresh)

@@ -63,7 +63,7 @@ def test_sixteen_parallel_clients_get_the_quota_and_no_more_five_times(serve, va
         def attack(statuses=statuses):
             connection = service.connect()
             for _ in range(10):
-                statuses.append(service.get("/v1/account", token, connection)[0])
+                statuses.append(service.get("/v1/me", token, connection)[0])
             connection.close()
 
         threads = [threading.Thread(target=attack) for _ in range(16)]
@@ -113,7 +113,7 @@ def test_the_fields_of_a_thousand_requests_equal_an_independent_simulation(serve
         if number % 250 == 249:
             pause_until(time.monotonic() + 0.5)
         sent = time.monotonic()
-        status, headers, _ = service.get("/v1/account", token, connection)
+        status, headers, _ = service.get("/v1/me", token, connection)
         answered = time.monotonic()
         seen[status] += 1
 

@@ -42,18 +42,18 @@ def test_old_tls_is_refused(live, version):
 def test_a_body_without_length_is_411(live):
     chunked = b"Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
 
-    answer = raw(live, b"POST /v1/account HTTP/1.1\r\nHost: localhost\r\n" + chunked)
+    answer = raw(live, b"POST /v1/me HTTP/1.1\r\nHost: localhost\r\n" + chunked)
 
     assert b" 411 " in answer.split(b"\r\n")[0]
 
 
 def test_no_body_needs_no_length(live):
-    answer = raw(live, b"POST /v1/account HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = raw(live, b"POST /v1/me HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     assert b" 405 " in answer.split(b"\r\n")[0]
 
 
-@pytest.mark.parametrize("path", ["/v1/account", "/healthz", "/static/accounts/page.css", "/nowhere"])
+@pytest.mark.parametrize("path", ["/v1/me", "/healthz", "/static/accounts/page.css", "/nowhere"])
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
 def test_head_is_get_without_the_body(live, path, version):
     ca = str(live.directory / "tls" / "ca.pem")
@@ -74,7 +74,7 @@ def test_head_is_get_without_the_body(live, path, version):
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
 def test_trace_and_connect_are_refused(live, method):
-    target = "/v1/account" if method == "TRACE" else "localhost:443"
+    target = "/v1/me" if method == "TRACE" else "localhost:443"
     answer = raw(live, f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
 
     assert b" 405 " in answer.split(b"\r\n")[0] or b" 400 " in answer.split(b"\r\n")[0]

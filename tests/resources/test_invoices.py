@@ -437,6 +437,17 @@ def in_parallel(number, call):
     return answers
 
 
+@pytest.mark.parametrize("number", ["ß" * 40, "\ufdfa" * 10, "㎯" * 20])
+def test_a_number_that_grows_when_it_is_normalised_is_refused(us, make, number):
+    body = {"vendor": make.vendor(us), "number": number, "amount": 1}
+    body |= {"issue_date": "2026-11-01", "due_date": "2026-12-01"}
+
+    response = us.clerk.send("POST", "/v1/invoices", body)
+
+    assert response.status_code == 400
+    assert faults(response) == {("/number", "max-length")}
+
+
 # --- step-up: releasing needs a recent sign-in ---
 
 

@@ -136,6 +136,7 @@ def test_an_invoice_that_moves_to_another_vendor_leaves_the_share(us, make, caro
     assert carol.api.get(f"/v1/invoices/{invoice}").status_code == 404
     assert ids(carol.api.get("/v1/invoices")) == []
     assert ids(dave.api.get("/v1/invoices")) == [invoice]
+    assert [grant.user for grant in InvoiceUserObjectPermission.objects.all()] == [dave.user]
 
 
 def test_only_a_contact_of_the_organisation_can_be_shared_with(us, them, make):

@@ -52,7 +52,7 @@ def test_release_asks_for_a_new_sign_in_and_then_takes_it(live):
             return session.post(f"{live.base_url}/v1/invoices/{invoice}/release", auth=token)
 
         token = authorize()
-        ten_minutes_later(live)
+        ten_minutes_later(treasurer)
 
         # Neither a refresh nor another token of the same session helps.
         for get in (lambda: token, lambda: client.refresh_token(token), authorize):

@@ -53,9 +53,9 @@ def test_a_refusal_of_a_known_caller_is_recorded_with_who_and_where(acme, audito
 @pytest.mark.parametrize(
     ("request_", "tag"),
     [
-        (lambda api: Api("bad").get("/v1/account"), Event.UNAUTHENTICATED),
-        (lambda api: api.get("/v1/account?x=1"), Event.INVALID),
-        (lambda api: api.get("/v1/account", HTTP_AUTHORIZATION="Nonsense"), Event.INVALID),
+        (lambda api: Api("bad").get("/v1/me"), Event.UNAUTHENTICATED),
+        (lambda api: api.get("/v1/me?x=1"), Event.INVALID),
+        (lambda api: api.get("/v1/me", HTTP_AUTHORIZATION="Nonsense"), Event.INVALID),
     ],
 )
 def test_each_kind_of_refusal_has_its_tag(api, request_, tag):
@@ -66,13 +66,13 @@ def test_each_kind_of_refusal_has_its_tag(api, request_, tag):
 
 def test_a_limited_request_is_recorded(api, settings):
     settings.THROTTLES = {**settings.THROTTLES, "read": "1/6000"}
-    assert [api.get("/v1/account").status_code for _ in range(2)] == [200, 429]
+    assert [api.get("/v1/me").status_code for _ in range(2)] == [200, 429]
 
     assert len(events(event=Event.LIMITED)) == 1
 
 
 def test_successful_reads_are_not_recorded(api):
-    api.get("/v1/account")
+    api.get("/v1/me")
 
     assert events() == []
 
@@ -102,7 +102,7 @@ def test_a_sign_in_of_nobody_is_recorded_without_the_name(db):
 
 def test_no_value_of_the_input_is_recorded(api):
     api.send("POST", "/v1/audit-events", {"password": "hunter2-hunter2"})
-    api.get("/v1/account?hunter2=hunter2")
+    api.get("/v1/me?hunter2=hunter2")
 
     assert "hunter2" not in str([event.__dict__ for event in events()])
 
@@ -130,7 +130,7 @@ def test_a_record_is_undone_with_its_change(rf, acme):
 
 def test_repeats_become_one_row_with_a_count(clock):
     for _ in range(5):
-        Api("bad").get("/v1/account")
+        Api("bad").get("/v1/me")
     assert len(events()) == 1
 
     clock.now += audit.REPEAT_WINDOW_SECONDS + 1
@@ -142,7 +142,7 @@ def test_repeats_become_one_row_with_a_count(clock):
 
 
 def test_a_single_refusal_leaves_one_row(clock):
-    Api("bad").get("/v1/account")
+    Api("bad").get("/v1/me")
     clock.now += audit.REPEAT_WINDOW_SECONDS + 1
     write_ended_windows()
 
@@ -151,7 +151,7 @@ def test_a_single_refusal_leaves_one_row(clock):
 
 def test_guessing_many_routes_without_a_token_opens_one_window(clock):
     for number in range(20):
-        Api().get(f"/v1/account{number}")
+        Api().get(f"/v1/me{number}")
 
     assert len(events(event=Event.NOT_FOUND)) == 1
 
@@ -178,7 +178,7 @@ def test_an_audit_that_cannot_be_written_does_not_change_the_answer(monkeypatch,
 
     monkeypatch.setattr(audit, "append", fail)
 
-    assert Api("bad").get("/v1/account").status_code == 401
+    assert Api("bad").get("/v1/me").status_code == 401
     assert "audit event not written" in caplog.text
 
 

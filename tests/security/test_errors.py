@@ -56,32 +56,32 @@ def test_an_unknown_route_is_a_problem_whatever_accept_says(accept):
 
 
 def test_an_unknown_host_is_a_problem():
-    body = assert_problem(Api().get("/v1/account", HTTP_HOST="evil.example"), 400)
+    body = assert_problem(Api().get("/v1/me", HTTP_HOST="evil.example"), 400)
 
     assert "evil" not in json.dumps(body)
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
 def test_trace_and_connect_are_405_everywhere(method):
-    for route in ("/v1/account", "/sign-in", "/nowhere"):
+    for route in ("/v1/me", "/sign-in", "/nowhere"):
         response = Api().generic(method, route)
         assert_problem(response, 405)
         assert response["Allow"]
 
 
 def test_what_cannot_be_accepted_is_406(api):
-    assert_problem(api.get("/v1/account", HTTP_ACCEPT="text/html"), 406)
+    assert_problem(api.get("/v1/me", HTTP_ACCEPT="text/html"), 406)
 
 
 def test_no_credentials_is_401_with_a_bare_challenge():
-    response = Api().get("/v1/account")
+    response = Api().get("/v1/me")
 
     assert_problem(response, 401)
     assert response["WWW-Authenticate"] == CHALLENGES
 
 
 def test_a_bad_token_is_401_invalid_token():
-    response = Api("nonsense").get("/v1/account")
+    response = Api("nonsense").get("/v1/me")
 
     assert_problem(response, 401)
     assert response["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_token"'
@@ -101,7 +101,7 @@ def test_a_bad_token_is_401_invalid_token():
     ],
 )
 def test_malformed_credentials_are_400_invalid_request(header):
-    response = Api().get("/v1/account", HTTP_AUTHORIZATION=header)
+    response = Api().get("/v1/me", HTTP_AUTHORIZATION=header)
 
     assert_problem(response, 400)
     assert response["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_request"'

@@ -31,10 +31,10 @@ def assert_headers(response):
 @pytest.mark.parametrize(
     ("method", "route", "status"),
     [
-        ("GET", "/v1/account", 401),
+        ("GET", "/v1/me", 401),
         ("GET", "/nowhere", 404),
-        ("DELETE", "/v1/account", 405),
-        ("TRACE", "/v1/account", 405),
+        ("DELETE", "/v1/me", 405),
+        ("TRACE", "/v1/me", 405),
         ("GET", "/healthz", 200),
         ("GET", "/.well-known/oauth-authorization-server", 200),
         ("POST", "/oauth/token", 400),
@@ -52,8 +52,8 @@ def test_every_answer_carries_them_and_is_not_stored(method, route, status):
 
 
 def test_plain_http_and_bad_hosts_carry_them_too():
-    assert_headers(Api().get("/v1/account", plain=True))
-    assert_headers(Api().get("/v1/account", HTTP_HOST="evil.example"))
+    assert_headers(Api().get("/v1/me", plain=True))
+    assert_headers(Api().get("/v1/me", HTTP_HOST="evil.example"))
 
 
 def test_pages_have_a_policy_without_inline_code():
@@ -82,7 +82,7 @@ def test_static_files_may_be_cached_and_carry_them():
 def test_cors_is_an_exact_list_without_credentials(settings, origin, allowed):
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example"]
 
-    response = Api().get("/v1/account", HTTP_ORIGIN=origin)
+    response = Api().get("/v1/me", HTTP_ORIGIN=origin)
 
     assert ("Access-Control-Allow-Origin" in response) is allowed
     assert "Access-Control-Allow-Credentials" not in response

@@ -32,11 +32,11 @@ def lines():
 
 
 def test_a_request_is_one_json_line_with_its_id(api, lines):
-    response = api.get("/v1/account")
+    response = api.get("/v1/me")
 
     (line,) = [line for line in lines() if line["event"] == "request"]
     assert line["request_id"] == response["X-Request-ID"]
-    assert (line["method"], line["route"], line["status"]) == ("GET", "v1/account", 200)
+    assert (line["method"], line["route"], line["status"]) == ("GET", "v1/me", 200)
     assert line["milliseconds"] > 0
     assert line["user"]
 
@@ -46,7 +46,7 @@ def test_no_secret_reaches_the_log(acme, lines):
     token = factories.token(user, acme)
     Page().sign_in(user)
     Page().sign_in(user, "hunter2-hunter2-hunter2")
-    Api(token).get("/v1/account?access_token=hunter2")
+    Api(token).get("/v1/me?access_token=hunter2")
     Api().generic("POST", "/oauth/token", "code=hunter2", content_type="application/x-www-form-urlencoded")
     Api().get("/nowhere/hunter2?code=hunter2")
 
@@ -56,7 +56,7 @@ def test_no_secret_reaches_the_log(acme, lines):
 
 
 def test_a_client_cannot_choose_the_request_id(api):
-    response = api.get("/v1/account", HTTP_X_REQUEST_ID="01a20b51-1e4c-77a9-81e6-aaeaf2d023ae")
+    response = api.get("/v1/me", HTTP_X_REQUEST_ID="01a20b51-1e4c-77a9-81e6-aaeaf2d023ae")
 
     assert response["X-Request-ID"] != "01a20b51-1e4c-77a9-81e6-aaeaf2d023ae"
 

@@ -6,7 +6,7 @@ from django.urls import path
 from rest_framework import serializers
 from rest_framework.views import APIView
 
-from accounts.views import AccountViewSet
+from accounts.me import MeViewSet
 from security import policy
 from security.models import AuditEvent
 from security.object_permissions import NoObjects, ObjectRule, TenantObjects
@@ -125,7 +125,7 @@ def test_the_gate_itself_may_not_be_redefined(planted, attribute):
 
 
 def test_the_gate_may_not_be_redefined_in_the_urlconf_either(planted):
-    view = AccountViewSet.as_view({"get": "retrieve"}, permission_classes=[])
+    view = MeViewSet.as_view({"get": "retrieve"}, permission_classes=[])
 
     (error,) = planted(view)
 

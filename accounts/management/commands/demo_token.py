@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import json
 import re
 import secrets
@@ -10,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from html import unescape
+from http import HTTPStatus
 from http.cookiejar import CookieJar
 from typing import IO, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -20,6 +22,8 @@ from jwcrypto.jwk import JWK
 from jwcrypto.jws import JWS
 
 CLIENT = "demo-web"
+CODE_PATH = "/sign-in/code"
+TOTP_SECONDS = 30
 INPUT = re.compile(r'name="(?P<name>csrfmiddlewaretoken|organisation)" value="(?P<value>[^"]*)"')
 
 
@@ -47,17 +51,17 @@ class Command(BaseCommand):
             raise CommandError(f"There is no such demo user. There are: {known}.")
         client = next(client for client in demo["clients"] if client["client_id"] == CLIENT)
         browser = Browser(demo["base_url"], demo["ca_file"])
-        browser.sign_in(user["username"], user["password"])
+        browser.sign_in(user["username"], user["password"], user["totp_secret"])
         code, verifier = browser.authorize(client, options["scope"])
         key = DemoKey(demo["base_url"]) if options["dpop"] else None
         token = browser.exchange(client, code, verifier, key)["access_token"]
         self.stdout.write(token)
         if key is not None:
-            proof = key.proof("GET", "/v1/account", nonce=browser.nonce, token=token)
+            proof = key.proof("GET", "/v1/me", nonce=browser.nonce, token=token)
             self.stdout.write(f"{key.jwk.export()}\n")
             self.stdout.write(
                 f"curl --cacert {demo['ca_file']} -H 'Authorization: DPoP {token}' -H 'DPoP: {proof}' "
-                f"{demo['base_url']}/v1/account"
+                f"{demo['base_url']}/v1/me"
             )
 
 
@@ -97,17 +101,53 @@ class Browser:
     def __init__(self, base_url: str, ca_file: str) -> None:
         self.base_url = base_url
         self.nonce = ""
+        self.cookies = CookieJar()
         self.opener = urllib.request.build_opener(
             urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca_file or None)),
-            urllib.request.HTTPCookieProcessor(CookieJar()),
+            urllib.request.HTTPCookieProcessor(self.cookies),
             NoRedirect,
         )
 
-    def sign_in(self, username: str, password: str) -> None:
-        form = self.form("/sign-in")
-        status, location, _ = self.send("/sign-in", {**form, "username": username, "password": password})
+    def sign_in(self, username: str, password: str, totp_secret: str | None = None) -> None:
+        """The password, and a code where the answer is a question for one."""
+        status, location = self.enter_password(username, password)
+        if location == CODE_PATH and totp_secret:
+            status, location = self.enter_code(totp_secret)
+        if location == CODE_PATH:
+            raise CommandError("Sign-in asks for a code of the second factor.")
         if not location:
             raise CommandError(f"Sign-in failed with status {status}.")
+
+    def enter_password(self, username: str, password: str) -> tuple[int, str]:
+        """(status, Location)."""
+        form = {**self.form("/sign-in"), "username": username, "password": password}
+        status, location, _ = self.send("/sign-in", form)
+        return status, location
+
+    def enter_code(self, secret: str) -> tuple[int, str]:
+        """(status, Location). A code is good once: one that was spent just now is followed by the next."""
+        for _ in range(2):
+            if location := self.send_code(totp(secret, time.time())):
+                return HTTPStatus.SEE_OTHER, location
+            time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)
+        return HTTPStatus.OK, ""
+
+    def reauthenticate(self, password: str, totp_secret: str | None = None) -> None:
+        """Everything that sign-in asks for, again."""
+        path = "/reauthenticate"
+        for _ in range(2):
+            code = {"code": totp(totp_secret, time.time())} if totp_secret else {}
+            _, location, _ = self.send(path, {**self.form(path), "password": password, **code})
+            if location or not totp_secret:
+                break
+            time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)
+        if not location:
+            raise CommandError("Authenticating again failed.")
+
+    def send_code(self, code: str) -> str:
+        """Where it leads; empty for a code that is not right or was used."""
+        _, location, _ = self.send(CODE_PATH, {**self.form(CODE_PATH), "code": code})
+        return location
 
     def authorize(self, client: dict[str, Any], scope: str) -> tuple[str, str]:
         """The code and its PKCE verifier."""
@@ -185,3 +225,11 @@ class Browser:
 
 def base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def totp(secret: str, at: float) -> str:
+    """The six digits that an authenticator app shows at that moment (RFC 6238)."""
+    counter = int(at // TOTP_SECONDS).to_bytes(8, "big")
+    digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
+    start = digest[-1] & 0xF
+    return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06}"

@@ -5,12 +5,15 @@ import secrets
 from importlib import import_module
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import generate_totp_secret
 from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from jwcrypto.jwk import JWK
 
+from accounts import second_factor
 from accounts.models import Membership, Organisation, User
 from accounts.oauth.models import FAPI2, NONE, PRIVATE_KEY_JWT, Application
 from security.policy import declared_rules
@@ -83,10 +86,21 @@ class Command(BaseCommand):
                 "password": password,
                 "organisation": organisation.name,
                 "role": role,
-                "totp_secret": None,
+                "totp_secret": self._second_factor(user, role),
             }
         )
         return user
+
+    def _second_factor(self, user: User, role: str) -> str | None:
+        """The seed of an authenticator app, for roles that nobody has without one."""
+        if role not in second_factor.roles_requiring_mfa():
+            return None
+        kept: str | None = self.kept.get(f"totp:{user.email}")
+        if kept is None or not second_factor.is_enrolled(user):
+            Authenticator.objects.filter(user=user, type=second_factor.TOTP).delete()
+            kept = kept or generate_totp_secret()
+            second_factor.add_totp(user, kept, used=False)
+        return kept
 
     def _public(self, client_id: str, name: str, redirect_uri: str) -> dict[str, Any]:
         return self._client(
@@ -168,12 +182,15 @@ class Command(BaseCommand):
         }
 
     def _read(self) -> dict[str, Any]:
-        """Passwords, secrets and private keys of the seeding before, by user or client."""
+        """Secrets of the seeding before, private keys too, by user or client; seeds by ``totp:`` and user."""
         try:
             demo = json.loads(settings.DEMO_FILE.read_text())
         except (OSError, ValueError):
             return {}
         secrets_by_name = {user["username"]: user["password"] for user in demo["users"]}
+        secrets_by_name |= {
+            f"totp:{user['username']}": user["totp_secret"] for user in demo["users"] if user["totp_secret"]
+        }
         return secrets_by_name | {
             client["client_id"]: client.get("private_jwk") or client["client_secret"]
             for client in demo["clients"]

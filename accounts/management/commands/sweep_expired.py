@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from oauth2_provider.models import get_device_grant_model
 
+from accounts.models import Session
 from accounts.oauth.models import AccessToken, Grant, PushedRequest, RefreshToken
 
 #: Rows in one statement and transaction: a sweep holds nobody up.

@@ -58,7 +58,7 @@ def handed_out(acme):
     user.save()
     page = Page()
     page.sign_in(user, PASSWORD)
-    given = {"password": PASSWORD}
+    given = {"password": PASSWORD, "session": page.cookies["__Host-session"].value}
 
     def tokens(name, answer):
         body = answer.json()

@@ -21,7 +21,7 @@ def token(acme, auditor):
 
 
 def status(token):
-    return Api(token).get("/v1/account").status_code
+    return Api(token).get("/v1/me").status_code
 
 
 def test_a_good_token_passes(token):
@@ -29,7 +29,7 @@ def test_a_good_token_passes(token):
 
 
 def test_the_scheme_is_case_insensitive(token):
-    assert Api().get("/v1/account", HTTP_AUTHORIZATION=f"bearer {token}").status_code == 200
+    assert Api().get("/v1/me", HTTP_AUTHORIZATION=f"bearer {token}").status_code == 200
 
 
 def test_an_expired_token_is_refused_at_the_second(acme, auditor, monkeypatch):
@@ -55,7 +55,7 @@ def test_every_end_of_access_is_felt_by_the_next_request(token, auditor, end):
 
     end(auditor)
 
-    response = Api(token).get("/v1/account")
+    response = Api(token).get("/v1/me")
     assert response.status_code == 401
     assert 'error="invalid_token"' in response["WWW-Authenticate"]
 
@@ -64,7 +64,7 @@ def test_a_token_acts_for_its_own_organisation_only(acme, auditor, token):
     other = factories.organisation()
     Membership.objects.create(user=auditor, organisation=other, role="org_admin")
 
-    account = Api(token).get("/v1/account").json()
+    account = Api(token).get("/v1/me").json()
 
     assert (account["organisation"], account["role"]) == (str(acme.public_id), "auditor")
 
@@ -77,24 +77,24 @@ def test_a_token_for_an_organisation_that_one_is_no_member_of_is_refused(auditor
 def test_a_token_elsewhere_than_in_the_header_is_no_token(token, place):
     api = Api()
     if place == "query":
-        response = api.get(f"/v1/account?access_token={token}")
+        response = api.get(f"/v1/me?access_token={token}")
     elif place == "form":
         body = f"access_token={token}".encode()
-        response = api.generic("GET", "/v1/account", body, content_type="application/x-www-form-urlencoded")
+        response = api.generic("GET", "/v1/me", body, content_type="application/x-www-form-urlencoded")
     elif place == "json":
         response = api.generic(
-            "GET", "/v1/account", b'{"access_token": "%s"}' % token.encode(), content_type="application/json"
+            "GET", "/v1/me", b'{"access_token": "%s"}' % token.encode(), content_type="application/json"
         )
     else:
         api.cookies["access_token"] = token
-        response = api.get("/v1/account")
+        response = api.get("/v1/me")
 
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == CHALLENGES
 
 
 def test_two_methods_at_once_are_refused(token):
-    response = Api(token).get(f"/v1/account?access_token={token}")
+    response = Api(token).get(f"/v1/me?access_token={token}")
 
     assert response.status_code == 400
     assert 'error="invalid_request"' in response["WWW-Authenticate"]
@@ -106,7 +106,7 @@ def test_a_session_is_no_token(auditor):
     page = Page()
     page.sign_in(auditor)
 
-    assert page.get("/v1/account").status_code == 401
+    assert page.get("/v1/me").status_code == 401
 
 
 @pytest.mark.parametrize("token", ["eyJh.eyJz.c2ln", "x", "A" * 512, "a" * 64])
@@ -141,5 +141,5 @@ def test_the_tenant_ends_with_the_request(token):
 def test_a_body_is_not_read_before_the_caller_is_known(settings):
     """A stranger's malformed or huge body costs no parsing: the answer is 401, not 400 or 413."""
     for body in (b"{", b"x" * (settings.MAX_BODY_BYTES + 1)):
-        response = Api("nonsense").generic("POST", "/v1/account", body, content_type="application/json")
+        response = Api("nonsense").generic("POST", "/v1/me", body, content_type="application/json")
         assert response.status_code in {401, 405}

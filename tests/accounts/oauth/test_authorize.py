@@ -3,12 +3,12 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
 
 from accounts.models import Membership
 from accounts.oauth.models import AccessToken, Grant, RefreshToken
 from accounts.oauth.validators import digest
+from accounts.sessions import SessionStore
 from security.audit import Event
 from security.models import AuditEvent
 from tests import factories
@@ -193,7 +193,7 @@ def test_no_organisation_asks_again(page, client, chosen):
 
 def test_a_person_of_two_organisations_chooses_one(page, client, auditor, acme):
     other = factories.organisation()
-    Membership.objects.create(user=auditor, organisation=other, role="org_admin")
+    Membership.objects.create(user=auditor, organisation=other, role="auditor")
     flow = Flow(page, client, SCOPE)
     assert "checked" not in page.get(flow.path).content.decode()
 
@@ -302,7 +302,8 @@ def minutes_ago(minutes):
 
 
 def is_sent_to_sign_in(response):
-    return response.status_code == 302 and response["Location"].startswith("/sign-in?next=/oauth/authorize")
+    pages = ("/sign-in?next=/oauth/authorize", "/reauthenticate?next=/oauth/authorize")
+    return response.status_code == 302 and response["Location"].startswith(pages)
 
 
 def test_prompt_login_asks_for_the_password_once(page, client, auditor):
@@ -310,7 +311,7 @@ def test_prompt_login_asks_for_the_password_once(page, client, auditor):
 
     assert is_sent_to_sign_in(page.get(flow.path))
     assert is_sent_to_sign_in(page.get(flow.path))  # coming back without signing in is not enough
-    page.sign_in(auditor)
+    page.reauthenticate()
 
     assert "code" in answer(flow.decide())
     assert is_sent_to_sign_in(page.get(flow.path))  # that was for one decision
@@ -338,7 +339,7 @@ def test_prompt_login_works_with_a_pushed_request(page, client, auditor):
     flow.push()
     assert is_sent_to_sign_in(page.get(flow.path))
 
-    page.sign_in(auditor)
+    page.reauthenticate()
 
     assert "code" in answer(flow.decide())
 
@@ -349,7 +350,7 @@ def test_max_age_is_of_this_sessions_sign_in(page, client, session_of, auditor, 
     flow = Flow(page, client, SCOPE, max_age=300)
 
     assert is_sent_to_sign_in(page.get(flow.path)) is old
-    page.sign_in(auditor)
+    page.reauthenticate()
     assert "code" in answer(flow.decide())
     assert Grant.objects.get().auth_time > timezone.now() - timedelta(minutes=1)
 
@@ -358,7 +359,7 @@ def test_max_age_0_is_one_sign_in_and_no_loop(page, client, auditor):
     flow = Flow(page, client, SCOPE, max_age=0)
     assert is_sent_to_sign_in(page.get(flow.path))
 
-    page.sign_in(auditor)
+    page.reauthenticate()
 
     assert "code" in answer(flow.decide())
 
@@ -366,7 +367,7 @@ def test_max_age_0_is_one_sign_in_and_no_loop(page, client, auditor):
 def test_a_sign_in_that_was_asked_for_does_not_count_for_ever(page, client, auditor, session_of):
     flow = Flow(page, client, SCOPE, prompt="login")
     page.get(flow.path)
-    page.sign_in(auditor)
+    page.reauthenticate()
     assert page.get(flow.path).status_code == 200
     (asked,) = SessionStore(page.cookies["__Host-session"].value)["sent_to_sign_in"]
 
@@ -404,7 +405,7 @@ def test_what_a_new_sign_in_does_not_mend_is_an_error_and_no_loop(page, client, 
     flow = Flow(page, client, SCOPE, acr_values="phr")
     assert is_sent_to_sign_in(page.get(flow.path))
 
-    page.sign_in(auditor)
+    page.reauthenticate()
 
     redirect = answer(page.get(flow.path))
     assert redirect["error"] == "unmet_authentication_requirements"

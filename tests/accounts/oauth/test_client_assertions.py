@@ -335,8 +335,8 @@ def test_a_fapi_client_goes_the_whole_way(auditor, key):
     code = answer(flow.decide())["code"]
     tokens = flow.exchange(code, proof.at_token_endpoint(), **key.assertion(client.client_id)).json()
 
-    headers = proof.headers("GET", "/v1/account", tokens["access_token"])
-    assert Api().get("/v1/account", **headers).status_code == 200
+    headers = proof.headers("GET", "/v1/me", tokens["access_token"])
+    assert Api().get("/v1/me", **headers).status_code == 200
     form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     fresh = post_form(TOKEN, {**form, **key.assertion(client.client_id)}, **proof.at_token_endpoint())
     assert fresh.json()["token_type"] == "DPoP"

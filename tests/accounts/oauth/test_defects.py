@@ -174,7 +174,7 @@ def test_a_jwt_is_no_token(acme, auditor, claims):
         },
     )
 
-    response = Api(token).get("/v1/account")
+    response = Api(token).get("/v1/me")
 
     assert response.status_code in {400, 401}
     assert "invalid_" in response["WWW-Authenticate"]
@@ -201,7 +201,7 @@ def test_a_client_and_person_are_limited_from_everywhere(auditor, settings):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("route", ["/v1/account", "/v1/audit-events"])
+@pytest.mark.parametrize("route", ["/v1/me", "/v1/audit-events"])
 def test_a_bad_token_is_refused_everywhere(route):
     """There is no public route of the API; test_anonymous walks them all."""
     response = Api("nonsense").get(route)

@@ -19,7 +19,7 @@ from tests.proofs import Key, b64, parts, unsigned
 pytestmark = pytest.mark.django_db
 
 SCOPE = "account:read audit:read"
-ACCOUNT = "/v1/account"
+ACCOUNT = "/v1/me"
 
 
 @pytest.fixture
@@ -387,7 +387,7 @@ def test_a_stolen_token_is_useless_with_a_replayed_proof(token, key):
         {"iat": int(time.time()) + 3600},
         {"htm": "POST"},
         {"htu": "https://localhost:8443/v1/audit-events"},
-        {"htu": "https://other.example/v1/account"},
+        {"htu": "https://other.example/v1/me"},
         {"ath": None},
         {"ath": b64(hashlib.sha256(b"another token").digest())},
         {"jti": None},

@@ -4,7 +4,6 @@ import pytest
 from django.db import connection
 
 from accounts.models import User
-from accounts.oauth.endings import end_everything
 from accounts.oauth.models import AccessToken, Grant, RefreshToken
 from tests import factories
 from tests.clients import Api, Flow, Page, post_form
@@ -40,6 +39,10 @@ def by_sql(user):
         cursor.execute("UPDATE accounts_user SET is_active = false WHERE id = %s", [user.pk])
 
 
+def end_everything(user):
+    user.end_access()
+
+
 ENDS = [by_save, by_save_of_some_fields, by_queryset, by_queryset_of_the_password, by_sql, end_everything]
 
 
@@ -58,11 +61,11 @@ class Everything:
 
     def alive(self):
         bound = self.bound_tokens["access_token"]
-        proof = self.key.headers("GET", "/v1/account", bound)
+        proof = self.key.headers("GET", "/v1/me", bound)
         return {
             "session": self.page.get("/docs").status_code == 200,
-            "access": Api(self.tokens["access_token"]).get("/v1/account").status_code == 200,
-            "bound": Api().get("/v1/account", **proof).status_code == 200,
+            "access": Api(self.tokens["access_token"]).get("/v1/me").status_code == 200,
+            "bound": Api().get("/v1/me", **proof).status_code == 200,
         }
 
     def refresh(self):

@@ -194,7 +194,7 @@ def test_algorithms_of_proofs(document, acme, auditor, alg):
     key = Key(alg, **(KINDS | OTHER_ALGORITHMS)[alg])
     token = factories.token(auditor, acme, cnf_jkt=key.jkt)
 
-    status = Api().get("/v1/account", **key.headers("GET", "/v1/account", token)).status_code
+    status = Api().get("/v1/me", **key.headers("GET", "/v1/me", token)).status_code
 
     assert (status == 200) == (alg in document["dpop_signing_alg_values_supported"])
     assert (status == 200) == (alg in Api().get(RESOURCE).json()["dpop_signing_alg_values_supported"])

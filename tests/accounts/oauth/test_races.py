@@ -64,7 +64,7 @@ def assert_one_winner(answers):
 
 def assert_family_is_over(client, tokens):
     """Seven of eight were replays: whoever has the tokens, nobody is to be trusted with them."""
-    assert Api(tokens["access_token"]).get("/v1/account").status_code == 401
+    assert Api(tokens["access_token"]).get("/v1/me").status_code == 401
     assert refresh(client, tokens["refresh_token"]).json() == {"error": "invalid_grant"}
     assert not AccessToken.objects.exists()
     assert not RefreshToken.objects.filter(revoked=None).exists()

@@ -34,7 +34,7 @@ def refresh(client, token, **changes):
 
 
 def works(token):
-    return Api(token).get("/v1/account").status_code == 200
+    return Api(token).get("/v1/me").status_code == 200
 
 
 def test_a_client_without_a_list_gets_tokens_for_this_api_alone(page):
@@ -52,7 +52,7 @@ def test_a_token_for_another_resource_is_no_token_here(page, client):
     flow = Flow(page, client, SCOPE, resource=REPORTS)
     tokens = flow.exchange(flow.code()).json()
 
-    response = Api(tokens["access_token"]).get("/v1/account")
+    response = Api(tokens["access_token"]).get("/v1/me")
 
     assert AccessToken.objects.get().resource == [REPORTS]
     assert response.status_code == 401

@@ -42,7 +42,7 @@ def assert_refused(response, error, status=400):
 
 
 def works(token):
-    return Api(token).get("/v1/account").status_code == 200
+    return Api(token).get("/v1/me").status_code == 200
 
 
 # --- authorization code ---
@@ -58,7 +58,7 @@ def test_a_code_and_its_verifier_give_a_token_for_one_organisation(flow, acme, s
     assert body["token_type"] == "Bearer"
     assert body["expires_in"] == settings.OAUTH2_PROVIDER["ACCESS_TOKEN_EXPIRE_SECONDS"]
     assert set(body["scope"].split()) == set(SCOPE.split())
-    account = Api(body["access_token"]).get("/v1/account").json()
+    account = Api(body["access_token"]).get("/v1/me").json()
     assert account["organisation"] == str(acme.public_id)
 
 

@@ -10,7 +10,7 @@ import * as oauth from "oauth4webapi";
 const demo = JSON.parse(process.env.DEMO);
 const issuer = new URL(demo.base_url);
 const scope = "account:read audit:read";
-const account = new URL("/v1/account", issuer);
+const account = new URL("/v1/me", issuer);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 const as = await oauth
