@@ -18,10 +18,12 @@ WORKDIR /srv/portcullis
 COPY . .
 # The modes of the clone are not the image's: root owns every file, everybody reads, nobody else writes.
 RUN rm -r deploy requirements && chmod -R u=rwX,go=rX .
-# Settings of this one command. The key is random and ends with it; neither address is ever connected to.
-RUN SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+# Settings of this one command. The keys are random and end with it; no address is ever connected to.
+RUN random() { python -c 'import secrets; print(secrets.token_urlsafe(64))'; } \
+    && SECRET_KEY="$(random)" ENCRYPTION_KEYS="build:$(random)" BLIND_INDEX_KEY="$(random)" \
     ALLOWED_HOSTS=build.invalid PUBLIC_URL=https://build.invalid \
     DATABASE_URL=postgresql://build@build.invalid/build VALKEY_URL=redis://build.invalid \
+    EMAIL_URL=file:///tmp/mail \
     python manage.py collectstatic --noinput --verbosity 0
 # Bytecode now, because the root is read-only later. It belongs to this source for ever: nothing to compare.
 RUN python -m compileall -q --invalidation-mode unchecked-hash .

@@ -5,7 +5,11 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LOCAL := $(PY) -m deploy.local
 TESTS ?= tests
-CHECKS := lint format types imports system migrations schema
+# All of them on every core, by file: what a file shares (a running service) is made once, and the longest, which are
+# among the first, begin first. A few in one process.
+WORKERS := $(if $(filter tests,$(TESTS)),auto --dist loadfile --no-loadscope-reorder,0)
+CHECKS := lint format types imports system migrations schema rules compatibility asvs
+OPENAPI ?= openapi.yaml
 
 # The first interpreter that works, is of a supported version and can make a virtual environment.
 SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
@@ -15,7 +19,7 @@ UV = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab lab-sweep bench matrix check checks $(CHECKS:%=check-%) fix openapi lock clean compose-up compose-down
+.PHONY: help run test test-fork lab lab-sweep bench fuzz matrix asvs check checks $(CHECKS:%=check-%) fix openapi release-openapi schemathesis lock clean compose-up compose-down
 MAKEFLAGS += --no-print-directory
 
 help: ## List the targets
@@ -25,15 +29,18 @@ run: $(VENV)/installed ## Serve the demo on https://localhost:8443 (PORT= for an
 	@$(LOCAL) run --port $(PORT)
 
 test: $(VENV)/installed ## Run every test on a real PostgreSQL and Valkey (TESTS= for some)
-	@$(LOCAL) exec -- $(PY) -m pytest $(TESTS)
+	@$(LOCAL) exec -- $(PY) -m pytest -n $(WORKERS) $(TESTS)
+
+test-fork: $(VENV)/installed ## Delete the sample domain in a copy, and run the tests that are left
+	@$(PY) -m tests.fork
 
 lab: $(VENV)/installed ## Play the attacks with every layer, each alone, and none (NAMES= for some)
 	@DJANGO_SETTINGS_MODULE=config.settings.development $(PY) -m lab run $(or $(NAMES),--all)
 
-lab-sweep: $(VENV)/installed ## Make each control a no-op in a copy of the source: the lab has to notice
-	@DJANGO_SETTINGS_MODULE=config.settings.development $(PY) -m lab sweep
+lab-sweep: $(VENV)/installed ## Make each control a no-op in a copy of the source: the lab has to notice (NAMES= for some)
+	@DJANGO_SETTINGS_MODULE=config.settings.development $(PY) -m lab sweep $(NAMES)
 
-check: $(VENV)/installed ## Lint, types, import contract, system checks, migrations and schema drift
+check: $(VENV)/installed ## Lint, types, import contract, system checks, migrations, openapi.yaml and its rules
 	@$(LOCAL) exec --settings config.settings -- $(MAKE) checks
 
 checks:
@@ -67,14 +74,35 @@ check-schema:
 		[ $$status -eq 0 ] || echo "openapi.yaml is not what the code says: run make openapi, and read the difference."; fi; \
 	rm -f .openapi.new.yaml; exit $$status
 
+check-rules:
+	@$(PY) -m contract.rules $(OPENAPI)
+
+check-compatibility:
+	@$(PY) -m contract.compatibility
+
+check-asvs:
+	@$(PY) -m tests.asvs check
+
 fix: $(VENV)/installed ## Format, and fix what the linter can
 	@$(VENV)/bin/ruff check --fix .; $(VENV)/bin/ruff format .
 
 openapi: $(VENV)/installed ## Write openapi.yaml anew
 	@$(LOCAL) exec --settings config.settings -- $(PY) manage.py spectacular --validate --fail-on-warn --file openapi.yaml
 
-bench: $(VENV)/installed ## Measure a contact's pages out of a million invoices, and hold them to their bounds
-	@$(LOCAL) exec -- $(PY) -m benchmarks.contact_pages
+release-openapi: $(VENV)/installed ## Keep openapi.yaml as the released one: what later ones are compared with
+	@$(PY) -m contract.compatibility --release
+
+schemathesis: $(VENV)/installed ## Call the served API as each role, by openapi.yaml and against it (EXAMPLES=300)
+	@$(LOCAL) exec -- $(PY) -m contract.calls --examples $(or $(EXAMPLES),300) $(ARGS)
+
+asvs: $(VENV)/installed ## Write docs/asvs.md anew: which test proves which requirement
+	@$(LOCAL) exec -- $(PY) -m tests.asvs write
+
+bench: $(VENV)/installed ## Measure a contact's pages out of a million invoices, and hold them to their bounds (BENCH="--bound 5")
+	@$(LOCAL) exec -- $(PY) -m benchmarks.contact_pages $(BENCH)
+
+fuzz: $(VENV)/installed ## Send 100,000 spoilt requests (FUZZ= for options: "--seconds 60", "--seed 5")
+	@$(LOCAL) exec -- $(PY) -m fuzzing $(FUZZ)
 
 matrix: $(VENV)/installed ## Write the authorization matrix anew, by really calling
 	@UPDATE_MATRIX=1 $(LOCAL) exec -- $(PY) -m pytest --quiet tests/contract/test_matrix.py

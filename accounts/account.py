@@ -3,8 +3,9 @@
 Threat: a session left open is made permanent, by a new factor, password or address; a reset link that is used
 twice, sent to the attacker's host, or that comes past the second factor; a page that tells who has an
 account. Guarantee: whatever changes how the person signs in needs an authentication of the last five minutes,
-is mailed to them and audited; a new password, by change or by reset, ends every session and token, and signs
-nobody in. Links carry PUBLIC_URL, end with their first use and within the hour, and are nowhere stored.
+is mailed to them and audited; a new password asks for the one so far. A new password, by change or by reset,
+ends every session and token, and signs nobody in; a changed factor ends all but the session that changed it.
+Links carry PUBLIC_URL, end with their first use and within the hour, and are nowhere stored.
 
 ASVS 6.2.2, 6.2.3, 6.3.7, 6.4.3, 6.4.4, 7.4.3, 7.5.1. OWASP API2:2023.
 """
@@ -18,7 +19,7 @@ from allauth.mfa.totp.internal.auth import clear_totp_secret, get_totp_secret
 from allauth.mfa.webauthn.internal import auth as webauthn
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.forms import SetPasswordForm
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.core import signing
@@ -41,11 +42,15 @@ from accounts.forms import (
     ReauthenticationForm,
 )
 from accounts.models import User
+from accounts.oauth.grants import end, grants_of, narrow, scopes_of
 from accounts.reauthentication import recent_authentication_required
 from accounts.redirects import next_url
 from accounts.sessions import SessionStore
+from accounts.sign_in import session_ended
 from accounts.views import limit
 from security.client_ip import client_address, throttle_key
+from security.identifiers import canonical_uuid
+from security.scopes import all_scopes
 
 EMAIL_SALT = "accounts.email"
 LINK_LIFETIME = timedelta(hours=1)
@@ -97,13 +102,18 @@ def overview(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
     factors = list(Authenticator.objects.filter(user=user).order_by("created_at"))
     codes = next((f for f in factors if f.type == Authenticator.Type.RECOVERY_CODES), None)
+    words = all_scopes()
     context = {
         "totp": next((f for f in factors if f.type == second_factor.TOTP), None),
         "passkeys": [f for f in factors if f.type == second_factor.PASSKEY],
-        "codes_left": len(codes.wrap().get_unused_codes()) if codes else 0,
+        "codes_left": second_factor.recovery_codes_left(codes) if codes else 0,
         "is_required": second_factor.is_required(user),
         "sessions": user.sessions.order_by("-last_seen_at"),
         "this_session": cast(SessionStore, request.session).public_id,
+        "grants": [
+            (grant, [(scope, words.get(scope, scope)) for scope in scopes_of(grant)])
+            for grant in grants_of(user)
+        ],
     }
     return render(request, "accounts/overview.html", context)
 
@@ -186,14 +196,18 @@ def _kinds(user: User) -> set[str]:
 
 
 def _tell(request: HttpRequest, user: User, event: Event, what: str) -> None:
+    """Of a changed factor. Whoever was let in by the former ones has to come again, by an application too."""
+    user.end_access(keep=cast(SessionStore, request.session).public_id)
     events.record(request, user.email, event)
     mails.send(request, user.email, "factor_changed", what=what)
 
 
 @login_required
 def end_session(request: HttpRequest) -> HttpResponse:
-    """One of the person's own, or all but this one."""
+    """One of the person's own, or all but this one: by somebody who has just authenticated."""
     user = cast(User, request.user)
+    if not reauthentication.is_recent(request):
+        return reauthentication.redirect_to(reverse("mfa_index"))
     ours = cast(SessionStore, request.session).public_id
     sessions = user.sessions.exclude(public_id=ours)
     if "session" in request.POST:
@@ -206,20 +220,42 @@ def end_session(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(reverse("mfa_index"))
 
 
+@login_required
+def change_grant(request: HttpRequest) -> HttpResponse:
+    """Take one back, wholly or but for the scopes that the form keeps. The person's own."""
+    user = cast(User, request.user)
+    family = canonical_uuid(request.POST.get("grant", ""))
+    # The person first, as a token request does: what is issued at the same moment ends as well.
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    grant = grants_of(user).select_for_update(of=("self",)).filter(token_family=family).first()
+    if grant is None:
+        raise Http404
+    if narrow(grant, request.POST.getlist("scope")):
+        events.record(request, user.email, Event.GRANT_NARROWED)
+    else:
+        end(grant)
+        events.record(request, user.email, Event.GRANT_REVOKED)
+    return HttpResponseRedirect(reverse("mfa_index"))
+
+
 # --- the password ---
 
 
 @recent_authentication_required
 def change_password(request: HttpRequest) -> HttpResponse:
-    """Ends every session, this one as well: the new password is used at once."""
+    """Asks for the one so far. Ends every session, this one as well: the new password is used at once."""
     user = cast(User, request.user)
-    form: SetPasswordForm[User] = SetPasswordForm(user, request.POST or None)
+    if request.method == "POST":
+        refused = limit(request, *devices.password_limits(request, user.email), fail_closed=True)
+        if refused is not None:
+            return refused
+    form = PasswordChangeForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid():
         form.save()
         events.record(request, user.email, Event.PASSWORD_CHANGED)
         mails.send(request, user.email, "password_changed")
         request.session.flush()
-        return HttpResponseRedirect(reverse("password-changed"))
+        return session_ended(HttpResponseRedirect(reverse("password-changed")))
     return render(request, "accounts/change_password.html", {"form": form})
 
 
@@ -239,18 +275,22 @@ def reset_password(request: HttpRequest) -> HttpResponse:
         return refused
     user = User.objects.filter(email=email, is_active=True).first()
     if user is not None:
-        path = reverse(
-            "account_reset_password_from_key",
-            kwargs={
-                "uidb64": urlsafe_base64_encode(force_bytes(user.pk)),
-                "token": default_token_generator.make_token(user),
-            },
-        )
-        mails.send(request, email, "password_reset", link=settings.PUBLIC_URL + path)
+        send_reset_link(request, user)
     else:
         mails.send(request, email, "password_reset_unknown")
     events.record(request, email, Event.PASSWORD_RESET_ASKED)
     return render(request, "accounts/reset_password_sent.html")
+
+
+def send_reset_link(request: HttpRequest, user: User) -> None:
+    path = reverse(
+        "account_reset_password_from_key",
+        kwargs={
+            "uidb64": urlsafe_base64_encode(force_bytes(user.pk)),
+            "token": default_token_generator.make_token(user),
+        },
+    )
+    mails.send(request, user.email, "password_reset", link=settings.PUBLIC_URL + path)
 
 
 class ResetPasswordView(PasswordResetConfirmView):
@@ -258,6 +298,13 @@ class ResetPasswordView(PasswordResetConfirmView):
 
     template_name = "accounts/change_password.html"
     post_reset_login = False
+
+    def get_user(self, uidb64: str) -> Any:
+        """Locked where the link is used: of two uses at once the second finds it ended."""
+        user = super().get_user(uidb64)
+        if user is None or self.request.method != "POST":
+            return user
+        return User.objects.select_for_update(no_key=True).get(pk=user.pk)
 
     def get_success_url(self) -> str:
         return reverse("password-changed")
@@ -267,7 +314,9 @@ class ResetPasswordView(PasswordResetConfirmView):
         email = form.user.email
         events.record(self.request, email, Event.PASSWORD_RESET)
         mails.send(self.request, email, "password_changed")
-        return response
+        # Where the person is signed in in this browser, its session has ended: it cannot be saved.
+        self.request.session.flush()
+        return session_ended(response)
 
     def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         if not context.get("validlink"):

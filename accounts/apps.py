@@ -4,6 +4,8 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from security.key_rotation import Holding
+
 
 class AccountsConfig(AppConfig):
     name = "accounts"
@@ -16,6 +18,9 @@ class AccountsConfig(AppConfig):
     roles = {"org_admin": "Manages members and clients of the organisation"}
     #: Roles that nobody has in a session without a second factor (accounts.second_factor).
     roles_requiring_mfa = frozenset({"org_admin"})
+
+    #: Ciphertexts in a table that is not ours (accounts.second_factor, security.key_rotation).
+    encrypted = (Holding("mfa_authenticator", "data", row="user_id", members=("secret", "seed")),)
 
     def ready(self) -> None:
         import_module("accounts.receivers")

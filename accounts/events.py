@@ -2,9 +2,10 @@
 
 from enum import StrEnum
 
+from django.db.models import F
 from django.http import HttpRequest
 
-from accounts.models import Membership
+from accounts.models import Membership, User
 from security import audit
 
 
@@ -14,6 +15,7 @@ class Event(StrEnum):
     FACTOR_ADDED = "account:factor:added"
     FACTOR_REMOVED = "account:factor:removed"
     FACTOR_REFUSED = "account:factor:refused"
+    FACTORS_RESET = "account:factor:reset"
     RECOVERY_CODES_MADE = "account:recovery-codes:made"
     RECOVERY_CODE_USED = "account:recovery-code:used"
     REAUTHENTICATED = "account:session:reauthenticated"
@@ -23,7 +25,10 @@ class Event(StrEnum):
     PASSWORD_RESET = "account:password:reset"  # noqa: S105  a tag
     EMAIL_CHANGE_ASKED = "account:email:change-asked"
     EMAIL_CHANGED = "account:email:changed"
+    SIGN_IN_AFTER_FAILURES = "account:session:opened-after-failures"
+    ACCESS_ENDED = "account:session:all-ended"
     SESSION_REVOKED = "account:session:revoked"
+    GRANT_NARROWED = "account:grant:narrowed"
     GRANT_REVOKED = "account:grant:revoked"
 
 
@@ -43,3 +48,8 @@ def record(request: HttpRequest, email: str, event: str) -> None:
         organisations=[organisation_id for organisation_id, _ in memberships],
         actor=memberships[0][1] if memberships else None,
     )
+
+
+def count_failure(email: str) -> None:
+    """One more refused password or code (accounts.receivers). One statement, for strangers as well."""
+    User.objects.filter(email=email.strip().lower()).update(failed_sign_ins=F("failed_sign_ins") + 1)

@@ -17,10 +17,13 @@ from rest_framework import serializers
 from accounts import events, second_factor
 from accounts.events import Event
 from accounts.models import User
+from accounts.passwords import ContextValidator
 from security.strict_input import StrictCharField
 
 WRONG_CODE = "That code is not right, or has been used. Codes change every 30 seconds."
 WRONG_PASSKEY = "That passkey could not be used."
+#: What the policy admits (accounts.passwords).
+MAX_PASSWORD_LENGTH = 256
 
 
 class SignInForm(AuthenticationForm):
@@ -45,11 +48,13 @@ class CodeForm(AuthenticateForm):
         factors = Authenticator.objects.filter(user_id=self.user.pk).exclude(type=second_factor.PASSKEY)
         for factor in factors:
             is_totp = factor.type == second_factor.TOTP
-            if second_factor.accept_totp(factor, code) if is_totp else factor.wrap().validate_code(code):
+            accept = second_factor.accept_totp if is_totp else second_factor.accept_recovery_code
+            if accept(factor, code):
                 factor.refresh_from_db()
                 factor.user = self.user
                 self.authenticator = factor
                 return code
+        events.count_failure(self.user.email)
         events.record(context.request, self.user.email, Event.FACTOR_REFUSED)
         raise ValidationError(WRONG_CODE)
 
@@ -96,11 +101,16 @@ class PasskeyForm(library.AuthenticateWebAuthnForm):
     def clean_credential(self) -> Any:
         try:
             with refused_if_malformed():
-                return super().clean_credential()
+                counter = second_factor.signature_counter(self.cleaned_data["credential"])
+                authenticator = super().clean_credential()
+            if not second_factor.accept_counter(authenticator, counter):
+                raise ValidationError(WRONG_PASSKEY)
         except ValidationError:
             if self.user is not None:
+                events.count_failure(self.user.email)
                 events.record(context.request, self.user.email, Event.FACTOR_REFUSED)
             raise
+        return authenticator
 
 
 class PasskeySignInForm(PasskeyForm):
@@ -133,7 +143,7 @@ class AddPasskeyForm(library.AddWebAuthnForm):
 class ReauthenticationForm(forms.Form):
     """The password, and a code of those who have a second factor: what sign-in asks for."""
 
-    password = forms.CharField(max_length=128, strip=False)
+    password = forms.CharField(max_length=MAX_PASSWORD_LENGTH, strip=False)
     code = forms.CharField(max_length=32, required=False)
 
     def __init__(self, *, user: Any, **kwargs: Any) -> None:
@@ -176,11 +186,11 @@ class JoinForm(forms.Form):
     """Name and password of a person who is invited and has no account yet."""
 
     name = forms.CharField(max_length=150)
-    password = forms.CharField(max_length=128, strip=False)
+    password = forms.CharField(max_length=MAX_PASSWORD_LENGTH, strip=False)
 
-    def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, email: str, organisation: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.email = email
+        self.email, self.organisation = email, organisation
 
     def clean_name(self) -> str:
         """Shown to others, so held to what the API takes as text."""
@@ -196,6 +206,7 @@ class JoinForm(forms.Form):
             person = User(email=self.email, name=cleaned.get("name", ""))
             try:
                 validate_password(cleaned["password"], user=person)
+                ContextValidator([self.organisation]).validate(cleaned["password"])
             except forms.ValidationError as error:
                 self.add_error("password", error)
         return cleaned

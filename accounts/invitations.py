@@ -80,6 +80,7 @@ class InvitationViewSet(PolicyViewSet):
             request=InvitationWriter,
             response=InvitationReader,
             status=201,
+            repeatable="it replaces the invitation that is pending for the address, and mails it again",
         ),
         "destroy": Rule(
             allow=(MANAGE,),
@@ -185,7 +186,7 @@ class InvitationPage(View):
         account = User.objects.filter(email=invitation.email).first()
         target = settings.LOGIN_REDIRECT_URL
         if account is None:
-            form = JoinForm(request.POST, email=invitation.email)
+            form = JoinForm(request.POST, email=invitation.email, organisation=inviting.name)
             if not form.is_valid():
                 return self._ask(request, inviting, invitation, None, form, status=HTTPStatus.BAD_REQUEST)
             try:
@@ -229,7 +230,7 @@ class InvitationPage(View):
             "organisation": inviting,
             "invitation": invitation,
             "words": all_roles().get(invitation.role, ""),
-            "form": None if account else form or JoinForm(email=invitation.email),
+            "form": None if account else form or JoinForm(email=invitation.email, organisation=inviting.name),
             "may_accept": account is None or is_signed_in_as(request, account),
             "is_somebody_else": request.user.is_authenticated,
             "sign_in": f"{settings.LOGIN_URL}?{urlencode({'next': request.path})}",

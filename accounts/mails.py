@@ -17,9 +17,14 @@ from security.client_ip import client_address
 logger = logging.getLogger(__name__)
 
 
-def send(request: HttpRequest, to: str, name: str, **context: object) -> None:
-    """The mail of template ``accounts/mail/<name>.txt``, whose first line is the subject."""
-    context |= {"address": client_address(request), "public_url": settings.PUBLIC_URL}
+def send(request: HttpRequest | None, to: str, name: str, **context: object) -> None:
+    """The mail of template ``accounts/mail/<name>.txt``, whose first line is the subject.
+
+    Without a request it comes of a command, which has no address.
+    """
+    context |= {"public_url": settings.PUBLIC_URL}
+    if request is not None:
+        context |= {"address": client_address(request)}
     subject, _, body = render_to_string(f"accounts/mail/{name}.txt", context).partition("\n")
     try:
         send_mail(subject.strip(), body.lstrip(), None, [to])

@@ -1,7 +1,8 @@
 """/v1/me: who am I here, where am I signed in, and what have I allowed to whom.
 
 Threat: a session or a grant that its owner cannot see, and so never ends. Guarantee: each list holds the
-caller's own rows, whatever their role; a session that is ended is felt by its next request, and taking back a
+caller's own rows, whatever their role; a session that is ended, by somebody who has just authenticated, feels
+it with its next request, and taking back a
 grant ends every code and token that the client has of the person, in all organisations, at once. A service
 client has none of these.
 
@@ -18,14 +19,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.events import Event
-from accounts.models import Session
-from accounts.oauth.models import AccessToken, Grant, RefreshToken
+from accounts.models import Session, User
+from accounts.oauth.grants import alive, end
+from accounts.oauth.models import RefreshToken
+from accounts.reauthentication import RECENT
 from accounts.serializers import GrantReader, MeReader, SessionReader
 from security import audit
 from security.object_permissions import NoObjects, ObjectRule
 from security.pagination import PageQuery
 from security.policy import Allow, PolicyViewSet, Rule
 from security.scopes import Access, all_roles
+from security.step_up import StepUp
 
 READ = (Allow("account:read", frozenset(all_roles())),)
 MANAGE = (Allow("account:manage", frozenset(all_roles())),)
@@ -64,7 +68,14 @@ class SessionViewSet(PolicyViewSet):
         "list": Rule(
             allow=READ, objects=OwnObjects(), throttle="read", query=PageQuery, response=SessionReader
         ),
-        "destroy": Rule(allow=MANAGE, objects=OwnObjects(), throttle="write", response=None, status=204),
+        "destroy": Rule(
+            allow=MANAGE,
+            objects=OwnObjects(),
+            step_up=StepUp(max_age=RECENT),
+            throttle="write",
+            response=None,
+            status=204,
+        ),
     }
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -94,18 +105,14 @@ class GrantViewSet(PolicyViewSet):
     }
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        now = timezone.now()
-        lifetime = timedelta(seconds=settings.OAUTH2_PROVIDER["REFRESH_TOKEN_EXPIRE_SECONDS"])
-        return queryset.filter(family_expires_at__gt=now, created__gt=now - lifetime)
+        return alive(queryset)
 
     def destroy(self, request: Request, **kwargs: Any) -> Response:
-        """Refresh tokens are kept as revoked, so that a replay is still recognised."""
+        """Ends every code and token that the client has of the caller, in all organisations."""
+        # Locked first, as a token request does: what is issued at the same moment ends as well.
+        User.objects.select_for_update(no_key=True).get(pk=self.access.user_id)
         grant = self.get_object(lock=True)
-        of_the_client = {"user_id": grant.user_id, "application_id": grant.application_id}
-        now = timezone.now()
-        RefreshToken.objects.filter(**of_the_client, revoked=None).update(revoked=now, updated=now)
-        AccessToken.objects.filter(**of_the_client).delete()
-        Grant.objects.filter(**of_the_client).delete()
+        end(grant)
         _record(request, Event.GRANT_REVOKED, client=grant.application.client_id)
         return self.respond(None)
 

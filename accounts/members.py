@@ -2,10 +2,10 @@
 
 Threat: somebody who makes themselves an administrator, an organisation that is left without one, and a
 change that a token from before does not feel. Guarantee: nobody changes their own role; a contact and a
-member do not turn into each other; an active administrator always remains, whatever happens at the same
-moment: each change locks the rows of all administrators, in one order, and judges what it finds then, the
-caller's own row included. Authentication reads the membership on every request, so the next one feels the
-change. What a removed person held ends in the same transaction (``membership_removed``).
+member do not turn into each other; an active administrator always remains, whatever is asked here at the
+same moment: each change locks the rows of all administrators, in one order, and judges what it finds then,
+the caller's own row included. Authentication reads the membership on every request, so the next one feels
+the change. What a removed person held ends in the same transaction (``membership_removed``).
 
 OWASP API5:2023. ASVS 8.2.1, 8.3.1, 8.3.2.
 """

@@ -2,13 +2,15 @@
 
 import hashlib
 import secrets
+import unicodedata
 from datetime import datetime
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
 from django.db.models.signals import post_delete, post_save
@@ -23,6 +25,15 @@ from security.scopes import CONTACT_ROLE, all_roles
 
 #: The role that manages members. An organisation always has somebody with it.
 ADMINISTRATOR = "org_admin"
+
+
+def address_as_kept(typed: str) -> str:
+    """What is looked for when ``typed`` is the address of a sign-in.
+
+    Django's form of it folds letters of other widths and styles into plain ones (NFKC). Guesses are counted
+    by what comes of that: otherwise each spelling of one address would have guesses of its own.
+    """
+    return unicodedata.normalize("NFKC", typed.strip()).strip().lower()
 
 
 def validate_role(value: str) -> None:
@@ -57,17 +68,24 @@ class UserManager(BaseUserManager["User"]):
         )
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(email=(username or "").strip().lower())
+        return self.get(email=address_as_kept(username or ""))
 
 
 class User(PublicIdModel, AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-missing]  # of OAuth
-    """A person. Signs in with an e-mail address, kept in lower case."""
+    """A person. Signs in with an e-mail address, kept in lower case.
+
+    A new password or a deactivation ends every session and token of theirs: by triggers on this table, so
+    that it does not matter what changed the row.
+    """
 
     email = models.EmailField(max_length=254, unique=True)
     name = models.CharField(max_length=150)
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
     joined_at = models.DateTimeField(default=timezone.now, editable=False)
+    failed_sign_ins = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Refused passwords and codes since the last sign-in."
+    )
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -83,18 +101,17 @@ class User(PublicIdModel, AbstractBaseUser, PermissionsMixin):  # type: ignore[d
     def __str__(self) -> str:
         return str(self.public_id)
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """A new password or deactivation ends every session at once, and by the signal every token."""
-        # Django sets _password in set_password() and not when it only hashes the same one anew.
-        changed = self.pk is not None and self._password is not None  # type: ignore[attr-defined]  # not in the stubs
-        super().save(*args, **kwargs)
-        if changed or not self.is_active:
-            self.end_access()
+    def end_access(self, *, keep: UUID | None = None) -> None:
+        """End every session but ``keep``; the receivers of ``access_ended`` end what they have issued.
 
-    def end_access(self) -> None:
-        """End every session, and let the receivers of ``access_ended`` end what they have issued."""
-        self.sessions.all().delete()
-        access_ended.send(type(self), user=self)
+        For whatever triggers do not see: a new password and a deactivation end all by themselves.
+        """
+        with transaction.atomic():
+            # As a token request and a decision do: what is issued at the same moment ends as well.
+            User.objects.select_for_update(no_key=True).get(pk=self.pk)
+            sessions = self.sessions.all()
+            (sessions if keep is None else sessions.exclude(public_id=keep)).delete()
+            access_ended.send(type(self), user=self)
 
 
 class Organisation(PublicIdModel):  # type: ignore[django-manager-missing]  # of OAuth

@@ -6,14 +6,15 @@ from http import HTTPStatus
 from typing import Any
 
 from csp.constants import SELF
-from csp.decorators import csp_update
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_http_methods
 
+from accounts import redirects
 from security.policy import exempt_from_policy
 
 #: Of pages with a passkey button: the script from our own origin, and what it fetches there.
 PASSKEY_CSP = {"script-src": [SELF], "connect-src": [SELF]}
+# They are those that authenticate: after their forms may come an answer to a client (accounts.redirects).
 
 
 def page(
@@ -30,9 +31,11 @@ def page(
         response = view(request, *args, **kwargs)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
             response.status_code = HTTPStatus.SEE_OTHER  # nothing is to be sent again
+        if passkeys:
+            policy = {**PASSKEY_CSP, "form-action": [SELF, *redirects.origins(request)]}
+            response._csp_update = policy  # type: ignore[attr-defined]  # django-csp's own way
         return response
 
     route: Callable[..., HttpResponseBase] = require_http_methods(list(methods))(served)
-    if passkeys:
-        route = csp_update(PASSKEY_CSP)(route)
+    route.methods = methods  # type: ignore[attr-defined]  # read by security.errors.csrf_failure
     return exempt_from_policy(route, reason=reason)

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -23,6 +23,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+
+from accounts.models import User
+from accounts.sessions import SessionStore
 
 ASKED = "reauthentication_asked"
 MAX_ASKED = 8
@@ -71,7 +74,11 @@ def redirect_to(next_url: str) -> HttpResponse:
 
 
 def recent_authentication_required(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Of a page that changes the account. A POST comes back as a GET: its form is filled in anew."""
+    """Of a page that changes the account. A POST comes back as a GET: its form is filled in anew.
+
+    Changes of one account wait for each other, and each is judged when the one before is done: of the last
+    two factors one stays, and a session that a new password or factor has ended changes nothing any more.
+    """
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -79,6 +86,11 @@ def recent_authentication_required(view: Callable[..., Any]) -> Callable[..., An
             return redirect_to_login(request.get_full_path(), login_url=settings.LOGIN_URL)
         if not is_recent(request):
             return redirect_to(request.get_full_path())
+        if request.method == "POST":
+            User.objects.select_for_update(no_key=True).get(pk=request.user.pk)
+            if not cast(SessionStore, request.session).is_open():
+                request.session.flush()
+                return redirect_to_login(request.get_full_path(), login_url=settings.LOGIN_URL)
         return view(request, *args, **kwargs)
 
     return guarded

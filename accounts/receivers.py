@@ -2,16 +2,20 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import events, second_factor, sessions
+from accounts import events, mails, second_factor, sessions
+from accounts.models import User
 from security import audit
 from security.client_ip import UNKNOWN, client_address
 
 MAX_USER_AGENT = 200
+#: So many refusals before a sign-in are told to the account's owner.
+SUSPICIOUS_FAILURES = 3
 
 
 @receiver(user_logged_in)
@@ -26,6 +30,25 @@ def remember_session(request: HttpRequest, user: Any, **kwargs: Any) -> None:
         "address": None if address == UNKNOWN else address,
         "user_agent": request.headers.get("User-Agent", "").replace("\x00", "")[:MAX_USER_AGENT],
     }
+
+
+@receiver(user_logged_in)
+def tell_of_failures(request: HttpRequest, user: Any, **kwargs: Any) -> None:
+    """Somebody tried, and then it worked: the owner should know, if it was not they."""
+    failures = User.objects.values_list("failed_sign_ins", flat=True).get(pk=user.pk)
+    if failures:
+        User.objects.filter(pk=user.pk).update(failed_sign_ins=0)
+    if failures >= SUSPICIOUS_FAILURES:
+        events.record(request, user.email, events.Event.SIGN_IN_AFTER_FAILURES)
+        mails.send(request, user.email, "sign_in_after_failures", failures=failures)
+
+
+@receiver(user_logged_in)
+def end_oldest_sessions(user: Any, **kwargs: Any) -> None:
+    """Of more than SESSIONS_PER_PERSON the least lately used; this one's row is written with the answer."""
+    kept = settings.SESSIONS_PER_PERSON - 1
+    oldest = user.sessions.order_by("-last_seen_at").values_list("pk", flat=True)[kept:]
+    user.sessions.filter(pk__in=list(oldest)).delete()
 
 
 @receiver(user_logged_in)
@@ -44,4 +67,6 @@ def audit_failed_sign_in(
     credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
 ) -> None:
     if request is not None:
-        events.record(request, str(credentials.get("username", "")), audit.Event.SIGN_IN_FAILED)
+        email = str(credentials.get("username", "")).replace("\x00", "")
+        events.count_failure(email)
+        events.record(request, email, audit.Event.SIGN_IN_FAILED)

@@ -1,9 +1,28 @@
-"""Where a page may send somebody on to: to this host by HTTPS, and nowhere else."""
+"""Where a page may send somebody on to: to this host by HTTPS, and nowhere else.
+
+But for the authorization endpoint: it sends to clients, after a sign-in that was not what they ask for too.
+Browsers hold that redirect against the policy of the page whose form began it, so that page is told where it
+may lead.
+"""
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
+
+#: Session: origins of clients that a sign-in may lead back to.
+LEADS_TO = "leads_to"
+MAX_ORIGINS = 4
+
+
+def may_lead_to(request: HttpRequest, origin: str) -> None:
+    """``origin`` is that of a redirect URI of a valid authorization request."""
+    others = [other for other in request.session.get(LEADS_TO, []) if other != origin]
+    request.session[LEADS_TO] = [*others, origin][-MAX_ORIGINS:]
+
+
+def origins(request: HttpRequest) -> list[str]:
+    return list(request.session.get(LEADS_TO, []))
 
 
 def is_ours(request: HttpRequest, url: str) -> bool:

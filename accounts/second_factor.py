@@ -5,8 +5,8 @@ to somebody who has none; a code that was looked over the shoulder is used again
 database. Guarantee: staff, and members with a role that some AppConfig names in ``roles_requiring_mfa``, are
 not signed in before they have shown a second factor, and where they have none they are led to set one up
 first: until then there is no session, only a pending sign-in, so no page can forget to ask. A TOTP code is
-good for its 30 seconds and once, by a row lock. Seeds and recovery codes are sealed (accounts.vault) for
-their owner.
+good for its 30 seconds and once, by a row lock. Seeds are encrypted for their owner (security.encryption); of
+recovery codes there are slow salted hashes.
 
 Each app contributes with an attribute of its AppConfig::
 
@@ -15,6 +15,8 @@ Each app contributes with an attribute of its AppConfig::
 ASVS 6.3.3, 6.5.1, 6.5.2, 6.5.5, 6.6.1. RFC 6238, RFC 8176.
 """
 
+import re
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -24,23 +26,28 @@ from allauth.account.stages import LoginStage
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
-from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal import auth as totp
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
+from fido2.webauthn import AuthenticationResponse
 
-from accounts import vault
 from accounts.models import Membership, User
+from accounts.signals import weak_access_ended
+from security.encryption import decrypt, encrypt
 
 TOTP, PASSKEY = Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN
 FACTORS = (TOTP, PASSKEY)
+RECOVERY_CODES = Authenticator.Type.RECOVERY_CODES
+CODES, CODE_DIGITS = 10, 10
 STEP_SECONDS = 30
-PURPOSE = "second factor"
+#: Where seeds lie. The row of one is its owner: the library encrypts before there is another.
+PLACE = {"table": "mfa_authenticator", "column": "data"}
 
 
 # --- who needs one ---
@@ -82,14 +89,19 @@ class EnrolStage(LoginStage):
 def end_weak_sessions_of_member(instance: Membership, **kwargs: Any) -> None:
     """A role that needs a second factor is not had in a session that was opened without."""
     if instance.role in roles_requiring_mfa():
-        instance.user.sessions.filter(second_factor=False).delete()
+        _end_weak_access(instance.user)
 
 
 @receiver(post_save, sender=User)
 def end_weak_sessions_of_staff(instance: User, *, created: bool, **kwargs: Any) -> None:
     """As above."""
     if not created and (instance.is_staff or instance.is_superuser):
-        instance.sessions.filter(second_factor=False).delete()
+        _end_weak_access(instance)
+
+
+def _end_weak_access(user: User) -> None:
+    user.sessions.filter(second_factor=False).delete()
+    weak_access_ended.send(User, user=user)
 
 
 # --- what is at rest ---
@@ -102,7 +114,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return seal(text, _person(context.request))
 
     def decrypt(self, encrypted_text: str) -> str:
-        return vault.unseal(encrypted_text, purpose=PURPOSE, owner=str(_person(context.request).pk))
+        return decrypt(encrypted_text, **PLACE, row=str(_person(context.request).pk))
 
     def get_totp_issuer(self) -> str:
         return "Portcullis"
@@ -119,7 +131,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
 
 def seal(text: str, user: Any) -> str:
-    return vault.seal(text, purpose=PURPOSE, owner=str(user.pk))
+    return encrypt(text, **PLACE, row=str(user.pk))
 
 
 def _person(request: HttpRequest) -> Any:
@@ -153,11 +165,18 @@ def add_totp(user: Any, secret: str, *, used: bool) -> Authenticator:
     return Authenticator.objects.create(user=user, type=TOTP, data=data)
 
 
+def _locked(authenticator: Authenticator) -> Authenticator | None:
+    """Its row; None where it was taken away at this moment."""
+    return Authenticator.objects.select_for_update().filter(pk=authenticator.pk).first()
+
+
 def accept_totp(authenticator: Authenticator, code: str) -> bool:
     """Whether ``code`` is right and not spent; then it is spent. Of parallel attempts one wins."""
     with transaction.atomic():
-        row = Authenticator.objects.select_for_update().get(pk=authenticator.pk)
-        secret = vault.unseal(row.data["secret"], purpose=PURPOSE, owner=str(row.user_id))
+        row = _locked(authenticator)
+        if row is None:
+            return False
+        secret = decrypt(row.data["secret"], **PLACE, row=str(row.user_id))
         if not matches(secret, code) or row.data.get("last_step", 0) >= current_step():
             return False
         row.data["last_step"] = current_step()
@@ -165,11 +184,62 @@ def accept_totp(authenticator: Authenticator, code: str) -> bool:
         return True
 
 
+# --- recovery codes ---
+
+
 def new_recovery_codes(user: Any) -> list[str]:
-    """Replace what there was. Ten codes, each good once, shown this once."""
-    User.objects.select_for_update().get(pk=user.pk)
-    Authenticator.objects.filter(user_id=user.pk, type=Authenticator.Type.RECOVERY_CODES).delete()
-    return cast(list[str], RecoveryCodes.activate(user).get_unused_codes())
+    """Replace what there was. Ten codes, each good once, shown this once; kept as passwords are."""
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    Authenticator.objects.filter(user_id=user.pk, type=RECOVERY_CODES).delete()
+    codes = [f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}" for _ in range(CODES)]
+    data = {"hashes": [make_password(code) for code in codes]}
+    Authenticator.objects.create(user=user, type=RECOVERY_CODES, data=data)
+    return codes
+
+
+def accept_recovery_code(authenticator: Authenticator, code: str) -> bool:
+    """Whether ``code`` is one of those left; then it is spent. Of parallel attempts one wins."""
+    if re.fullmatch(rf"[0-9]{{{CODE_DIGITS}}}", code) is None:
+        return False  # the app's code that was mistyped costs no slow hash
+    with transaction.atomic():
+        row = _locked(authenticator)
+        if row is None:
+            return False
+        spent = next((each for each in row.data["hashes"] if check_password(code, each)), None)
+        if spent is None:
+            return False
+        row.data["hashes"].remove(spent)
+        row.save(update_fields=["data"])
+        return True
+
+
+def recovery_codes_left(authenticator: Authenticator) -> int:
+    return len(authenticator.data["hashes"])
+
+
+# --- passkeys ---
+
+
+def signature_counter(credential: dict[str, Any]) -> int:
+    """What the passkey says of itself in an answer to a challenge. Raises ValueError and its like."""
+    return int(AuthenticationResponse.from_dict(credential).response.authenticator_data.counter)
+
+
+def accept_counter(authenticator: Authenticator, counter: int) -> bool:
+    """Whether the counter went up since the last use: one that did not is a copy of the key, or its original.
+
+    WebAuthn section 6.1.1. Passkeys that live on several devices do not count: theirs is always zero.
+    """
+    with transaction.atomic():
+        row = _locked(authenticator)
+        if row is None:
+            return False
+        last = row.data.get("counter", row.wrap().authenticator_data.counter)
+        if counter <= last and (counter or last):
+            return False
+        row.data["counter"] = counter
+        row.save(update_fields=["data"])
+        return True
 
 
 # --- how somebody has authenticated (RFC 8176) ---

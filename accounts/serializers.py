@@ -4,24 +4,36 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.models import Invitation, Membership, Session
+from accounts.oauth.grants import scopes_of
 from security.identifiers import PublicIdField
 from security.scopes import all_roles
 from security.serializers import ReadSerializer
 from security.strict_input import StrictChoiceField, StrictEmailField, StrictSerializer
 
+MAX_ROLE = 32
+MAX_CLIENT = 100
+SCOPES = {
+    "type": "array",
+    "maxItems": 100,
+    "items": {"type": "string", "maxLength": 64, "pattern": "^[a-z.:_-]+$", "examples": ["account:read"]},
+}
+
 
 class MeReader(StrictSerializer):
-    """The caller as the token's organisation sees them. Reads a security.policy.Access."""
+    """The caller as the token's organisation sees them."""
 
+    # Reads a security.scopes.Access.
     user = serializers.UUIDField(source="user_public_id", read_only=True)
     organisation = serializers.UUIDField(source="organisation_public_id", read_only=True)
-    client = serializers.CharField(source="client_id", read_only=True)
-    role = serializers.CharField(read_only=True)
+    client = serializers.CharField(source="client_id", read_only=True, max_length=MAX_CLIENT)
+    role = serializers.CharField(read_only=True, max_length=MAX_ROLE)
     scopes = serializers.SerializerMethodField()
 
+    @extend_schema_field(SCOPES)
     def get_scopes(self, access: Any) -> list[str]:
         return sorted(access.scopes)
 
@@ -37,19 +49,21 @@ class SessionReader(ReadSerializer[Session]):
 
 
 class GrantReader(StrictSerializer):
-    """A consent of the caller's that still gives tokens. Reads its newest refresh token."""
+    """A consent of the caller's that still gives tokens."""
 
+    # Reads its newest refresh token.
     id = serializers.UUIDField(source="token_family", read_only=True)
-    client = serializers.CharField(source="application.client_id", read_only=True)
-    client_name = serializers.CharField(source="application.name", read_only=True)
+    client = serializers.CharField(source="application.client_id", read_only=True, max_length=MAX_CLIENT)
+    client_name = serializers.CharField(source="application.name", read_only=True, max_length=255)
     organisation = serializers.UUIDField(source="organisation.public_id", read_only=True)
-    organisation_name = serializers.CharField(source="organisation.name", read_only=True)
+    organisation_name = serializers.CharField(source="organisation.name", read_only=True, max_length=150)
     scopes = serializers.SerializerMethodField()
     since = serializers.SerializerMethodField()
     last_used_at = serializers.DateTimeField(source="created", read_only=True)
 
+    @extend_schema_field(SCOPES)
     def get_scopes(self, token: Any) -> list[str]:
-        return sorted(token.access_token.scope.split()) if token.access_token else []
+        return scopes_of(token)
 
     def get_since(self, token: Any) -> datetime:
         """When it was given: a family ends a fixed time after it."""

@@ -2,10 +2,10 @@
 
 Threat: Django stores session keys and data as they are. Whoever reads the table, or a backup of it, puts a
 key into a cookie and is that person; and a seed of a second factor that is being set up lies beside it.
-Guarantee: the row is found by the SHA-256 of its key, which has 160 random bits, and its data is sealed
-(accounts.vault) with the key itself as the owner. A session ends after ``SESSION_IDLE_SECONDS`` without a
-request and ``SESSION_COOKIE_AGE`` after sign-in, whatever happens in it. The row names the person, so that
-sessions can be listed and ended.
+Guarantee: the row is found by the SHA-256 of its key, which has 160 random bits, and its data is encrypted
+(security.encryption) with the key itself as the name of the row. A session ends after
+``SESSION_IDLE_SECONDS`` without a request and ``SESSION_COOKIE_AGE`` after sign-in, whatever happens in it.
+The row names the person, so that sessions can be listed and ended.
 
 Settings: SESSION_ENGINE, SESSION_COOKIE_AGE, SESSION_IDLE_SECONDS. ASVS 7.1.1, 7.3.1, 7.3.2, 7.4.2, 7.5.2.
 """
@@ -22,10 +22,10 @@ from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from accounts import vault
+from security.encryption import CannotDecrypt, decrypt, encrypt
 from security.identifiers import uuid7
 
-PURPOSE = "session"
+PLACE = {"table": "accounts_session", "column": "session_data"}
 #: What the row says of a signed-in session; kept in its data, as Django writes rows from data.
 ROW = "row"
 #: ``last_seen_at`` is written when it is older than this.
@@ -59,10 +59,8 @@ class SessionStore(DatabaseStore):
             self._session_key = None
             return {}
         try:
-            data: dict[str, Any] = json.loads(
-                vault.unseal(row.session_data, purpose=PURPOSE, owner=str(self.session_key))
-            )
-        except vault.CannotOpen:
+            data: dict[str, Any] = json.loads(decrypt(row.session_data, **PLACE, row=str(self.session_key)))
+        except CannotDecrypt:
             self._session_key = None
             return {}
         self.public_id = row.public_id
@@ -72,6 +70,10 @@ class SessionStore(DatabaseStore):
 
     def exists(self, session_key: str) -> bool:
         return bool(self.model.objects.filter(session_key=digest(session_key)).exists())
+
+    def is_open(self) -> bool:
+        """Whether it still is. It was when the request began; since then a lock may have made it wait."""
+        return self.exists(self.session_key or "")
 
     # --- writing ---
 
@@ -87,7 +89,7 @@ class SessionStore(DatabaseStore):
         return self.model(
             session_key=digest(key),
             public_id=self.public_id,
-            session_data=vault.seal(json.dumps(data), purpose=PURPOSE, owner=key),
+            session_data=encrypt(json.dumps(data), **PLACE, row=key),
             expire_date=started + timedelta(seconds=settings.SESSION_COOKIE_AGE),
             user_id=data.get(SESSION_KEY),
             created_at=started,
@@ -98,6 +100,7 @@ class SessionStore(DatabaseStore):
         )
 
     async def acreate_model_instance(self, data: dict[str, Any]) -> Any:
+        # Refused on purpose: the service is synchronous.
         raise NotImplementedError("a session written here would be stored as it is")
 
     def delete(self, session_key: str | None = None) -> None:

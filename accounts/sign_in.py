@@ -2,8 +2,8 @@
 
 Threat: guessing, enumeration, a fixed session, a page between the steps that lets somebody skip the rest.
 Guarantee: every failure is one answer at one cost; a sign-in in progress is no session (there is no user in
-it before the last step), and has a new key from each step to the next; every guess is charged before it is
-judged (accounts.devices), and refused where Valkey is out of reach.
+it before the last step), has a new key from each step to the next, and ends with the password that it began
+with; every guess is charged before it is judged (accounts.devices), and refused where Valkey is out of reach.
 
 ASVS 6.3.1, 6.3.2, 6.3.3, 6.3.8, 7.2.4. OWASP API2:2023.
 """
@@ -25,14 +25,20 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare
 from django.utils.decorators import method_decorator
 from django.views.generic import View
 
 from accounts import devices, events, mails, second_factor
 from accounts.events import Event
 from accounts.forms import AddPasskeyForm, CodeForm, EnrolForm, PasskeyForm, PasskeySignInForm, SignInForm
+from accounts.models import User, address_as_kept
 from accounts.redirects import next_url
 from accounts.views import limit
+
+#: In the state of a sign-in in progress: the person's password then, as Django's session hash has it.
+BEGAN_WITH = "began_with"
+CLEAR_SITE_DATA = '"cache", "storage"'
 
 
 class SignInView(LoginView):
@@ -42,7 +48,7 @@ class SignInView(LoginView):
     authentication_form = SignInForm
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        account = request.POST.get("username", "").strip().lower()
+        account = address_as_kept(request.POST.get("username", ""))
         refused = limit(request, *devices.password_limits(request, account), fail_closed=True)
         return refused or super().post(request, *args, **kwargs)
 
@@ -50,10 +56,10 @@ class SignInView(LoginView):
         user = form.get_user()
         target = self.get_success_url()
         start_afresh(self.request)
-        credentials = {"email": user.email}
-        response = perform_password_login(
-            self.request, credentials, Login(user=user, email=user.email, redirect_url=target)
-        )
+        login = begin(user, target)
+        if not is_unchanged(login):
+            return abandon(self.request)
+        response = perform_password_login(self.request, {"email": user.email}, login)
         return finish_step(self.request, response, user)
 
 
@@ -74,7 +80,9 @@ class PasskeySignInView(View):
         authenticator = form.cleaned_data["credential"]
         user = authenticator.user
         start_afresh(request)
-        login = Login(user=user, email=user.email, redirect_url=next_url(request))
+        login = begin(user, next_url(request))
+        if not is_unchanged(login):
+            return abandon(request)
         response = perform_passwordless_login(request, authenticator, login)
         return finish_step(request, response, user)
 
@@ -89,6 +97,8 @@ class CodeView(AuthenticateView):
         refused = limit(request, *devices.code_limits(request, user), fail_closed=True)
         if refused is not None:
             return refused
+        if not is_unchanged(self.stage.login):
+            return abandon(request)
         response: HttpResponse = super().post(request, *args, **kwargs)
         if not self.form.is_valid():
             return response
@@ -125,6 +135,9 @@ class EnrolView(View):
         refused = limit(request, *devices.code_limits(request, user), fail_closed=True)
         if refused is not None:
             return refused
+        # Who has one by now shows that one: the password alone adds no other.
+        if not is_unchanged(cast(Any, request)._login_stage.login) or second_factor.is_enrolled(user):
+            return abandon(request)
         if "credential" in request.POST:
             return self._enrol_passkey(request, user)
         form = EnrolForm(user=user, secret=get_totp_secret(), data=request.POST)
@@ -178,6 +191,9 @@ class SignOutView(LogoutView):
 
     http_method_names = ["post"]
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return session_ended(super().post(request, *args, **kwargs))
+
 
 def start_afresh(request: HttpRequest) -> None:
     """Whatever was before in this browser: another person, or a sign-in that was left half-way."""
@@ -186,11 +202,41 @@ def start_afresh(request: HttpRequest) -> None:
     clear_login(request)
 
 
+def begin(user: Any, target: str) -> Login:
+    """A sign-in that goes on to ``target``."""
+    state = {BEGAN_WITH: user.get_session_auth_hash()}
+    return Login(user=user, email=user.email, redirect_url=target, state=state)
+
+
+def is_unchanged(login: Login) -> bool:
+    """Whether its person is active and has the password that it began with. Locks them until it commits.
+
+    So a new password, or a changed factor, at the same moment ends what this opens, or is seen by it.
+    """
+    user = (
+        User.objects.select_for_update(no_key=True)
+        .filter(pk=cast(Any, login.user).pk, is_active=True)
+        .first()
+    )
+    return user is not None and constant_time_compare(
+        user.get_session_auth_hash(), login.state.get(BEGAN_WITH, "")
+    )
+
+
 def finish_step(request: HttpRequest, response: HttpResponse, user: Any) -> HttpResponse:
     """A new key from step to step: who planted the one before is left behind. At the end, know the device."""
     request.session.cycle_key()
     if request.user.is_authenticated:
         devices.remember_device(request, response, user.email)
+    return response
+
+
+def session_ended(response: HttpResponse) -> HttpResponse:
+    """Have the browser drop what it holds of the pages: what the back button would show, what scripts stored.
+
+    Not the cookies: the session's is dropped with it, and the device's is to stay (accounts.devices).
+    """
+    response.headers["Clear-Site-Data"] = CLEAR_SITE_DATA
     return response
 
 

@@ -18,12 +18,13 @@ from typing import Any
 from csp.constants import SELF
 from csp.decorators import csp_update
 from django.conf import settings
-from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin import AdminSite, ModelAdmin, action
 from django.contrib.auth.views import redirect_to_login
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, reverse
 
-from accounts import reauthentication
+from accounts import account, reauthentication
 from accounts.models import Membership, Organisation, Session, User
 from accounts.oauth.models import Application
 from accounts.redirects import next_url
@@ -77,7 +78,7 @@ class StaffSite(AdminSite):
 class StaffAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     """What is not allowed below is not possible. ``fields`` is always said."""
 
-    actions = None
+    actions: Sequence[str] | None = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -103,13 +104,30 @@ class StaffAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs 
 
 
 class UserAdmin(StaffAdmin):
-    """Deactivating somebody ends every session and token of theirs at once."""
+    """Deactivating somebody ends every session and token at once; so does the action, which only ends."""
 
     fields = ("email", "name", "is_active", "is_staff", "is_superuser", "joined_at", "last_login")
     readonly_fields = ("email", "joined_at", "last_login")
     list_display = ("email", "name", "is_active", "is_staff")
     list_filter = ("is_active", "is_staff")
     search_fields = ("email", "name")
+    actions = ("send_reset_link", "end_access")
+
+    @action(permissions=("change",), description="Mail a link to set a new password")
+    def send_reset_link(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Nobody sets somebody else's password: only they know it."""
+        people = queryset.filter(is_active=True)
+        for user in people:
+            account.send_reset_link(request, user)
+            self._audit(request, "reset-link-sent", user)
+        self.message_user(request, f"{len(people)} mailed.")
+
+    @action(permissions=("change",), description="End every session and token")
+    def end_access(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            user.end_access()
+            self._audit(request, "access-ended", user)
+        self.message_user(request, f"Ended, of {len(queryset)}.")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody changes themselves, and who is no superuser changes none."""

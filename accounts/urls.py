@@ -53,6 +53,11 @@ urlpatterns = [
         name="end-session",
     ),
     path(
+        "account/grants",
+        page(account.change_grant, reason="a form of a page", methods=("POST",)),
+        name="change-grant",
+    ),
+    path(
         "account/totp",
         page(account.add_totp, reason="a page, for the recently authenticated"),
         name="mfa_activate_totp",

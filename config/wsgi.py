@@ -10,6 +10,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 try:
     application = get_wsgi_application()
+    from security.transport import Utf8Request
+
+    application.request_class = Utf8Request
 except ImproperlyConfigured as error:
     sys.stderr.write(f"Portcullis does not start: {error}\n")
     raise SystemExit(1) from None

@@ -10,11 +10,16 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import redis
 
 from deploy.local import certificates
@@ -22,13 +27,18 @@ from deploy.local.postgres import ROOT, Postgres, is_root
 from deploy.local.processes import Child, Failure
 from deploy.local.valkey import Valkey
 from lab.scenario import HERE, Play, Scenario, plays, scenarios
-from lab.sweep import RED_PLAYS, sweep
+from lab.sweep import NO_OPS, RED_PLAYS, copied, edited, reshapes_the_database
 from lab.world import World
 
 START_SECONDS = 60
+#: How many processes play, each with a database of its own, where there are MANY servers to start: that is
+#: what takes the time, and it keeps one processor busy.
+JOBS = 2
+MANY = 12
 GREEN, RED, PLAIN = "\033[32m", "\033[31m", "\033[0m"
 #: Small, so that a scenario need not make a thousand requests; of the address, for the lab has only one.
 LIMITS = {"THROTTLE_SIGN_IN_ADDRESS": "20/60", "THROTTLE_ADDRESS": "100000/60", "THROTTLE_WRITE": "100000/60"}
+LIMITS |= {"THROTTLE_PAGE_CLIENT": "30/60"}
 LIMITS |= dict.fromkeys(
     ("THROTTLE_TOKEN", "THROTTLE_TOKEN_PRINCIPAL", "THROTTLE_AUTHORIZE", "THROTTLE_INVITE"), "100000/60"
 )
@@ -53,14 +63,14 @@ def main() -> int:
     run_parser.add_argument("names", nargs="*", metavar="NAME")
     run_parser.add_argument("--all", action="store_true")
     run_parser.add_argument("--report", type=Path, help="write the results as JSON")
-    run_parser.add_argument("--alone", metavar="LAYER", help="only the plays with this layer alone")
-    commands.add_parser(
+    sweep_parser = commands.add_parser(
         "sweep", help="make each control a no-op in a copy of the source; each has to be noticed"
     )
+    sweep_parser.add_argument("layers", nargs="*", metavar="LAYER", help="these alone")
     arguments = parser.parse_args()
     known = scenarios(_installed())
     if arguments.command == "sweep":
-        return 1 if sweep(known) else 0
+        return _sweep(known, arguments.layers)
     if arguments.command == "list":
         for scenario in known.values():
             print(f"{scenario.name:<28} {', '.join(scenario.layers):<34} {scenario.story}")
@@ -71,7 +81,7 @@ def main() -> int:
         return 2
     chosen = list(known.values()) if arguments.all else [known[name] for name in arguments.names]
     try:
-        results = play(chosen, alone=arguments.alone)
+        results = _played(chosen)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 2
@@ -81,29 +91,52 @@ def main() -> int:
     return 0 if all(result.as_it_must_be for result in results) else RED_PLAYS
 
 
-def play(chosen: list[Scenario], *, alone: str | None = None) -> list[Result]:
-    """Each play of each scenario, or with one layer alone; those that remove the same share one server."""
-    by_removed: dict[frozenset[str], list[Play]] = defaultdict(list)
-    for scenario in chosen:
-        for each in plays(scenario):
-            if alone is None or frozenset(scenario.layers) - each.removed == {alone}:
-                by_removed[each.removed].append(each)
-    results = []
+def _played(chosen: list[Scenario]) -> list[Result]:
+    """Every play of the scenarios."""
+    groups = grouped(each for scenario in chosen for each in plays(scenario))
+    if len(groups) < MANY:
+        return _play_share(groups)
+    shares = [groups[number::JOBS] for number in range(JOBS)]
+    return [result for share in _side_by_side(_play_share, shares) for result in share]
+
+
+def _play_share(groups: list[list[Play]]) -> list[Result]:
     with Lab() as lab:
-        for removed, together in sorted(by_removed.items(), key=lambda item: sorted(item[0])):
-            with lab.serve(removed) as (world, used):
-                for each in together:
-                    lab.forget_limits()
-                    succeeded = each.scenario.attack(world)
-                    unused = tuple(sorted(name for name in removed if not (used / name).exists()))
-                    results.append(Result(each, succeeded, unused))
-    return results
+        return list(play(lab, groups))
+
+
+def _side_by_side(function: Any, shares: list[Any]) -> list[Any]:
+    """``function`` of each share, in a process for each."""
+    # Forked, while there are no threads: a spawned process would not import what is run as ``python -m``.
+    with ProcessPoolExecutor(JOBS, mp_context=get_context("fork")) as pool:
+        return list(pool.map(function, shares))
+
+
+def grouped(chosen: Iterable[Play]) -> list[list[Play]]:
+    """Those that remove the same share one server."""
+    by_removed: dict[frozenset[str], list[Play]] = defaultdict(list)
+    for each in chosen:
+        by_removed[each.removed].append(each)
+    return [together for _, together in sorted(by_removed.items(), key=lambda item: sorted(item[0]))]
+
+
+def play(lab: "Lab", groups: list[list[Play]]) -> Generator[Result]:
+    """Each play of each group, one after the other."""
+    for together in groups:
+        removed = together[0].removed
+        with lab.serve(removed) as (world, used):
+            for each in together:
+                lab.forget_limits()
+                succeeded = each.scenario.attack(world)
+                unused = tuple(sorted(name for name in removed if not (used / name).exists()))
+                yield Result(each, succeeded, unused)
 
 
 class Lab:
-    """PostgreSQL, Valkey and seeded data for one run; servers one after the other."""
+    """PostgreSQL, Valkey and seeded data for one run; servers of ``source`` one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Path = ROOT) -> None:
+        self.source = source
         self.stack = ExitStack()
         self.tokens: dict[tuple[str, str], tuple[float, str]] = {}
 
@@ -115,9 +148,9 @@ class Lab:
             self.directory.chmod(0o711)
         passwords = {role: secrets.token_urlsafe(24) for role in ("superuser", "owner", "service", "ops")}
         log = self.directory / "postgres.log"
-        postgres = Postgres(self.directory / "data", log=log, passwords=passwords, durable=False)
-        self.stack.callback(postgres.close)
-        postgres.start()
+        self.postgres = Postgres(self.directory / "data", log=log, passwords=passwords, durable=False)
+        self.stack.callback(self.postgres.close)
+        self.postgres.start()
         self.valkey = Valkey(log=self.directory / "valkey.log")
         self.stack.callback(self.valkey.close)
         self.valkey.start()
@@ -127,21 +160,25 @@ class Lab:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings.development",
             "SECRET_KEY": secrets.token_urlsafe(64),
+            "ENCRYPTION_KEYS": f"lab:{secrets.token_urlsafe(32)}",
+            "BLIND_INDEX_KEY": secrets.token_urlsafe(32),
             "ALLOWED_HOSTS": "localhost",
             "PUBLIC_URL": f"https://localhost:{self.port}",
-            "DATABASE_URL": postgres.url("service"),
-            "DATABASE_OWNER_URL": postgres.url("owner"),
-            "DATABASE_OPS_URL": postgres.url("ops"),
+            "DATABASE_URL": self.postgres.url("service"),
+            "DATABASE_OWNER_URL": self.postgres.url("owner"),
+            "DATABASE_OPS_URL": self.postgres.url("ops"),
             "VALKEY_URL": self.valkey.url,
             "EMAIL_URL": f"file://{self.directory / 'mail'}",
             "DEMO": "on",
             "DEMO_FILE": str(self.directory / "demo.json"),
             "DEMO_CA_FILE": str(self.directory / "tls" / "ca.pem"),
+            # Another source's bytecode may be of the same second.
+            **({} if self.source == ROOT else {"PYTHONDONTWRITEBYTECODE": "1"}),
             **LIMITS,
         }
         for command in (["migrate", "--verbosity=0"], ["seed_demo"]):
             subprocess.run(
-                [sys.executable, "manage.py", *command], env=self.environment, cwd=ROOT, check=True
+                [sys.executable, "manage.py", *command], env=self.environment, cwd=self.source, check=True
             )
         return self
 
@@ -159,7 +196,7 @@ class Lab:
         command += ["--ssl-certificate", str(self.directory / "tls" / "server.pem")]
         command += ["--ssl-keyfile", str(self.directory / "tls" / "server.key")]
         log = self.directory / "service.log"
-        server = Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=ROOT)
+        server = Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=self.source)
         demo = json.loads((self.directory / "demo.json").read_text())
         world = World(
             self.environment["PUBLIC_URL"],
@@ -168,6 +205,8 @@ class Lab:
             self.directory / "mail",
             tokens=self.tokens,
             database_url=self.environment["DATABASE_OWNER_URL"],
+            log=log,
+            outage=self.outage,
         )
 
         def answers() -> bool:
@@ -182,10 +221,59 @@ class Lab:
         finally:
             server.stop()
 
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """PostgreSQL is away."""
+        self.postgres.stop()
+        try:
+            yield
+        finally:
+            self.postgres.start()
+
     def forget_limits(self) -> None:
         """A scenario must not be limited because of the one before."""
         with redis.Redis.from_url(self.valkey.url) as client:
             client.flushall()
+        with psycopg.connect(self.environment["DATABASE_OWNER_URL"]) as connection:
+            connection.execute("DELETE FROM security_quotause")
+
+
+def _sweep(known: dict[str, Scenario], layers: list[str]) -> int:
+    """Each of ``layers``, or all that a scenario has. 0 if every loss is noticed."""
+    if layers:
+        return 1 if _unnoticed(known, layers) else 0
+    every = sorted({layer for scenario in known.values() for layer in scenario.layers} & NO_OPS.keys())
+    shares = [every[number::JOBS] for number in range(JOBS)]
+    return 1 if any(_side_by_side(partial(_unnoticed, known), shares)) else 0
+
+
+def _unnoticed(known: dict[str, Scenario], layers: list[str]) -> list[str]:
+    """Prints a line for each layer; the names of those whose loss no scenario noticed.
+
+    Only the plays in which the layer stands alone: with its control a no-op, nothing stands.
+    """
+    unnoticed = []
+
+    def look(lab: Lab, layer: str) -> None:
+        groups = grouped(
+            each for scenario in known.values() for each in plays(scenario) if each.alone == layer
+        )
+        with closing(play(lab, groups)) as results:  # the first that tells is enough
+            red = any(result.succeeded for result in results)
+        print(f"  {layer:<22} made a no-op: {'noticed' if red else 'NOT NOTICED'}", flush=True)
+        if not red:
+            unnoticed.append(layer)
+
+    with copied(ROOT) as source:
+        whole = [layer for layer in layers if not reshapes_the_database(layer)]
+        with Lab(source) as lab:
+            for layer in whole:
+                with edited(source, NO_OPS[layer]):
+                    look(lab, layer)
+        for layer in set(layers) - set(whole):
+            with edited(source, NO_OPS[layer]), Lab(source) as lab:
+                look(lab, layer)
+    return unnoticed
 
 
 def _installed() -> set[str]:
@@ -201,7 +289,7 @@ def _free_port() -> int:
 
 def _of(scenario: Scenario, results: list[Result]) -> list[Result]:
     """The results of one scenario, in the order of its plays."""
-    by_removed = {result.play.removed: result for result in results if result.play.scenario is scenario}
+    by_removed = {result.play.removed: result for result in results if result.play.scenario == scenario}
     return [by_removed[each.removed] for each in plays(scenario) if each.removed in by_removed]
 
 

@@ -6,6 +6,7 @@ that the runner knows that the removal took effect. The product's code has no sw
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,18 @@ def remove(names: list[str]) -> None:
         LAYERS[name]()
 
 
+def _connect_as_owner(name: str) -> None:
+    owner = settings.DATABASE_OWNER
+    for each in connections.all():
+        each.settings_dict.update({"USER": owner["USER"], "PASSWORD": owner["PASSWORD"]})
+
+    def created(**kwargs: Any) -> None:
+        used(name)
+
+    connection_created.connect(created, weak=False)
+    connection.close()
+
+
 @layer
 def scoping() -> None:
     """Every view forgets to filter, by tenant and by share."""
@@ -48,12 +61,28 @@ def scoping() -> None:
 @layer
 def row_security() -> None:
     """The service connects as the owner of the tables, whom no policy binds."""
-    owner = settings.DATABASE_OWNER
-    for each in connections.all():
-        each.settings_dict.update({"USER": owner["USER"], "PASSWORD": owner["PASSWORD"]})
+    _connect_as_owner("row_security")
 
-    def created(**kwargs: Any) -> None:
-        used("row_security")
+
+@layer
+def same_tenant() -> None:
+    """The triggers that keep a row in the organisation of the row that it points to do not fire."""
+    from django.apps import apps
+
+    from security.row_security import SameTenant
+
+    models: list[Any] = apps.get_models()
+    ignored = ",".join(
+        trigger.get_pgid(model)
+        for model in models
+        for trigger in getattr(model._meta, "triggers", ())
+        if isinstance(trigger, SameTenant)
+    )
+
+    def created(connection: Any, **kwargs: Any) -> None:
+        used("same_tenant")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('pgtrigger.ignore', %s, false)", [f"{{{ignored}}}"])
 
     connection_created.connect(created, weak=False)
     connection.close()
@@ -208,10 +237,97 @@ def errors() -> None:
 
 
 @layer
+def idempotency() -> None:
+    """Keys are not looked at: what is sent again is done again."""
+    from security import idempotency as module
+
+    def once(view: Any, handler: Any) -> Any:
+        used("idempotency")
+        return handler
+
+    module.once = once
+
+
+@layer
+def judged_replays() -> None:
+    """A stored answer is given before the gate asks anything but the token."""
+    from security import idempotency as module
+    from security.models import StoredAnswer
+    from security.policy import PolicyViewSet
+
+    def permitted(self: Any, rule: Any) -> Any:
+        if rule.idempotent:
+            digest = module._digest(self.access, module._key(self.request))
+            if StoredAnswer.objects.filter(digest=digest).exists():
+                used("judged_replays")
+                return rule.allow
+        return original(self, rule)
+
+    def judge_again(self: Any) -> None:
+        self.version_judged = True
+
+    original = PolicyViewSet._permitted_ways
+    PolicyViewSet._permitted_ways = permitted  # type: ignore[method-assign]  # as above
+    PolicyViewSet.judge_again = judge_again  # type: ignore[method-assign]  # as above
+
+
+@layer
+def preconditions() -> None:
+    """Whatever version the caller has seen will do."""
+    from security import preconditions as module
+
+    def check(request: Any, instance: Any) -> None:
+        used("preconditions")
+
+    module.check = check
+
+
+@layer
+def states() -> None:
+    """An action is done from whatever state the object is in."""
+    from django.apps import apps
+
+    from security.policy import PolicyViewSet
+
+    def anything(self: Any, whatever: Any) -> None:
+        used("states")
+
+    PolicyViewSet._check_state = anything  # type: ignore[assignment,method-assign]  # as above
+    sample = "resources"  # the sample domain, which may have been deleted
+    invoice: Any = apps.get_model(sample, "Invoice")
+    invoice._leave = anything
+
+
+@layer
+def limits() -> None:
+    """Targets and headers have any length."""
+    used("limits")
+    settings.MAX_TARGET_BYTES = settings.MAX_HEADER_BYTES = 1_000_000
+
+
+@layer
 def transport() -> None:
     """Whatever Host is sent is served."""
-    used("transport")
-    settings.ALLOWED_HOSTS = ["*"]
+    from django.http import request
+
+    def validate_host(host: str, allowed_hosts: Any) -> bool:
+        used("transport")
+        return True
+
+    request.validate_host = validate_host
+
+
+@layer
+def request_body() -> None:
+    """A body is waited for by whoever serves, and for as long as it takes."""
+    from security.request_body import Body
+
+    def receive(self: Any) -> bytes:
+        used("request_body")
+        received: bytes = self._source.read()
+        return received
+
+    Body._receive = receive  # type: ignore[method-assign]  # as above
 
 
 @layer
@@ -492,6 +608,66 @@ def inviting_right() -> None:
 
 
 @layer
+def inventory() -> None:
+    """Start-up does not compare the routes with the document."""
+    from security import inventory as module
+
+    def check(**kwargs: Any) -> list[Any]:
+        used("inventory")
+        return []
+
+    module.check_inventory = check  # type: ignore[assignment]  # as above
+
+
+@layer
+def sunset() -> None:
+    """What has ended is served on."""
+    from security.inventory import Deprecated
+
+    def check(self: Any) -> None:
+        used("sunset")
+
+    Deprecated.check = check  # type: ignore[method-assign]  # as above
+
+
+@layer
+def weak_tokens() -> None:
+    """Tokens of a sign-in without a second factor stay when a role comes that needs one."""
+    from accounts.oauth.revocation import end_weak_tokens
+    from accounts.signals import weak_access_ended
+
+    def given(**kwargs: Any) -> None:
+        used("weak_tokens")
+
+    weak_access_ended.disconnect(end_weak_tokens)
+    weak_access_ended.connect(given, weak=False)
+
+
+@layer
+def strong_roles() -> None:
+    """A token has the role, however its owner signed in."""
+    from accounts.oauth import authentication
+
+    def none() -> frozenset[str]:
+        used("strong_roles")
+        return frozenset()
+
+    authentication.roles_requiring_mfa = none  # type: ignore[attr-defined]  # imported there
+
+
+@layer
+def sign_in_in_progress() -> None:
+    """A sign-in goes on, whatever became of the password that it began with."""
+    from accounts import sign_in
+
+    def unasked(login: Any) -> bool:
+        used("sign_in_in_progress")
+        return True
+
+    sign_in.is_unchanged = unasked
+
+
+@layer
 def token_revocation() -> None:
     """Tokens stay when the membership goes."""
     from accounts.oauth.revocation import end_tokens
@@ -502,3 +678,300 @@ def token_revocation() -> None:
 
     membership_removed.disconnect(end_tokens)
     membership_removed.connect(removed, weak=False)
+
+
+@layer
+def audit() -> None:
+    """Nothing is written down."""
+    from security import audit as module
+
+    def append(events: Any) -> None:
+        used("audit")
+
+    module.append = append
+
+
+@layer
+def audit_trail() -> None:
+    """Whoever has the scope reads the trail, whatever their role."""
+    from dataclasses import replace
+
+    from security.audit_trail import AuditEventViewSet
+    from security.scopes import all_roles
+
+    def filter_queryset(self: Any, queryset: Any) -> Any:
+        used("audit_trail")
+        return original(self, queryset)
+
+    original = AuditEventViewSet.filter_queryset
+    AuditEventViewSet.filter_queryset = filter_queryset  # type: ignore[method-assign]  # as above
+    rules = AuditEventViewSet.rules
+    (way,) = rules["list"].allow
+    everybody = replace(way, roles=frozenset(all_roles()))
+    AuditEventViewSet.rules = {"list": replace(rules["list"], allow=(everybody,))}
+
+
+@layer
+def availability() -> None:
+    """An outage of the database is an error like any other, and dead connections are used."""
+    from security import availability as module
+
+    class Never(Exception):  # noqa: N818  nothing raises it
+        pass
+
+    def look_away() -> None:
+        used("availability")
+
+    module.close_dead_connections = look_away
+    module.OperationalError = module.InterfaceError = Never  # type: ignore[attr-defined,assignment]  # imported there
+
+
+@layer
+def database_roles() -> None:
+    """One role does everything: the service connects as the owner of its tables."""
+    _connect_as_owner("database_roles")
+
+
+@layer
+def deny_all() -> None:
+    """A view that declares nothing is open to whoever has a token."""
+    from security.scopes import DenyAll
+
+    def has_permission(self: Any, request: Any, view: Any) -> bool:
+        used("deny_all")
+        return request.auth is not None
+
+    DenyAll.has_permission = has_permission  # type: ignore[method-assign]  # as above
+
+
+@layer
+def headers() -> None:
+    """Answers leave as the views made them."""
+    from security.headers import HeadersMiddleware
+
+    def call(self: Any, request: Any) -> Any:
+        used("headers")
+        return self.get_response(request)
+
+    HeadersMiddleware.__call__ = call  # type: ignore[method-assign]  # as above
+
+
+@layer
+def identifiers() -> None:
+    """An id may be spelled in every way that the library reads."""
+    import uuid
+
+    from security import identifiers as module
+
+    def any_spelling(text: object) -> uuid.UUID | None:
+        used("identifiers")
+        try:
+            return uuid.UUID(str(text))
+        except ValueError:
+            return None
+
+    module.canonical_uuid = any_spelling
+
+
+@layer
+def keyring() -> None:
+    """Whatever claims to be signed by this service is."""
+    from security import keyring as module
+
+    def is_signed(purpose: str, message: bytes, signature: bytes) -> bool:
+        used("keyring")
+        return True
+
+    module.is_signed = is_signed
+
+
+@layer
+def log_lines() -> None:
+    """The log is text, a message after the other."""
+    import logging
+
+    class Text(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            used("log_lines")
+            return super().format(record)
+
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(Text())
+
+
+@layer
+def log_redaction() -> None:
+    """What is logged is logged whole."""
+    import logging
+
+    from security.logging import redact
+
+    def keep(_: Any, __: str, event: Any) -> Any:
+        used("log_redaction")
+        return event
+
+    for handler in logging.getLogger().handlers:
+        steps: list[Any] = handler.formatter.foreign_pre_chain  # type: ignore[union-attr]  # structlog's
+        steps[steps.index(redact)] = keep
+
+
+@layer
+def outbound() -> None:
+    """Whatever URL a client's record names is fetched."""
+    from accounts.oauth.client_assertions import RemoteKeys
+    from security.outbound import OutboundClient
+
+    def permits(address: str) -> bool:
+        used("outbound")
+        return True
+
+    RemoteKeys.client = OutboundClient(permits=permits, ports=frozenset(range(2**16)))
+
+
+@layer
+def page_limits() -> None:
+    """Pages are not counted."""
+    from security import page_limits as module
+
+    def usage(request: Any, name: str, key: str) -> None:
+        used("page_limits")
+
+    module._usage = usage
+
+
+@layer
+def pagination() -> None:
+    """The caller says how long a page is."""
+    from security import policy
+    from security.strict_input import parse_query as original
+
+    def parse_query(serializer_class: Any, query_params: Any) -> dict[str, Any]:
+        asked = query_params.copy()
+        limit = asked.pop("limit", [])
+        query = original(serializer_class, asked)
+        if limit:
+            used("pagination")
+            query["limit"] = int(limit[0])
+        return query
+
+    policy.parse_query = parse_query  # type: ignore[attr-defined]  # imported there
+
+
+@layer
+def routes() -> None:
+    """A path with a slash at its end is the path without."""
+    from django.urls import clear_url_caches, re_path, resolve
+
+    import config.urls
+
+    def tolerant(request: Any, rest: str) -> Any:
+        used("routes")
+        match = resolve(f"/{rest}")
+        return match.func(request, *match.args, **match.kwargs)
+
+    config.urls.urlpatterns.append(re_path("^(?P<rest>.+)/$", tolerant))
+    clear_url_caches()
+
+
+@layer
+def serializers() -> None:
+    """A reader shows every column of its model, as ``fields = "__all__"`` would."""
+    from operator import attrgetter
+
+    from security.serializers import ReadSerializer
+
+    def getters(cls: Any) -> Any:
+        used("serializers")
+        model = getattr(getattr(cls, "Meta", None), "model", None)
+        columns = [field.attname for field in model._meta.concrete_fields] if model else []
+        return original(cls) + [(name, attrgetter(name)) for name in columns]
+
+    original = ReadSerializer.getters.__func__  # type: ignore[attr-defined]  # of the class method
+    ReadSerializer.getters = classmethod(getters)  # type: ignore[assignment,method-assign]  # as above
+
+
+@layer
+def row_binding() -> None:
+    """A ciphertext is bound to its table and column, and to no row."""
+    from security import encryption
+
+    original = encryption._associated_data
+    _bind("row_binding", lambda key_id, table, column, row: original(key_id, table, column, ""))
+
+
+@layer
+def column_binding() -> None:
+    """A ciphertext is bound to its row, and to no column."""
+    from security import encryption
+
+    original = encryption._associated_data
+    _bind("column_binding", lambda key_id, table, column, row: original(key_id, table, "", row))
+
+
+def _bind(name: str, binding: Any) -> None:
+    """What was encrypted before the server started is bound as ever, and opens as well."""
+    from security import encryption
+
+    original_binding, original_decrypt = encryption._associated_data, encryption.decrypt
+
+    def decrypt(ciphertext: str, **place: str) -> str:
+        used(name)
+        try:
+            return original_decrypt(ciphertext, **place)
+        except encryption.CannotDecrypt:
+            encryption._associated_data = original_binding
+            try:
+                return original_decrypt(ciphertext, **place)
+            finally:
+                encryption._associated_data = binding
+
+    encryption._associated_data = binding
+    encryption.decrypt = decrypt
+    for user in ("accounts.sessions", "accounts.second_factor"):
+        vars(import_module(user))["decrypt"] = decrypt  # each has imported it
+
+
+@layer
+def blind_index() -> None:
+    """An index is of the value alone, whoever's it is."""
+    from security import encryption
+
+    def index_input(column: str, organisation_id: int, value: str) -> bytes:
+        used("blind_index")
+        return original(column, 0, value)
+
+    original = encryption._index_input
+    encryption._index_input = index_input
+
+
+@layer
+def masking() -> None:
+    """A masked field shows what it has."""
+    from security.masking import MaskedField, RevealedField
+
+    def show(self: Any, instance: Any) -> Any:
+        used("masking")
+        return RevealedField.show(self, instance)
+
+    MaskedField.show = show  # type: ignore[method-assign]  # as above
+
+
+@layer
+def quotas() -> None:
+    """Nobody counts."""
+
+    def spend(name: str, holder: Any) -> None:
+        used("quotas")
+
+    vars(import_module("resources.views"))["spend"] = spend  # which may have been deleted
+
+
+@layer
+def step_up() -> None:
+    """A token is as good as on its first day, whenever its owner was last seen."""
+    from security.step_up import StepUp
+
+    def check(self: Any, access: Any) -> None:
+        used("step_up")
+
+    StepUp.check = check  # type: ignore[method-assign]  # as above

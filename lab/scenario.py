@@ -41,11 +41,16 @@ class Play:
         return self.removed == frozenset(self.scenario.layers)
 
     @property
-    def title(self) -> str:
+    def alone(self) -> str:
+        """The one layer that stands; empty where more do, or none."""
         standing = [layer for layer in self.scenario.layers if layer not in self.removed]
+        return standing[0] if len(standing) == 1 else ""
+
+    @property
+    def title(self) -> str:
         if self.must_succeed:
             return "no layer"
-        return "every layer" if not self.removed else f"{standing[0]} alone"
+        return "every layer" if not self.removed else f"{self.alone} alone"
 
 
 def scenarios(apps: set[str]) -> dict[str, Scenario]:

@@ -2,10 +2,15 @@
 
 import http.client
 import json
+import re
 import secrets
 import ssl
 import time
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +22,11 @@ from accounts.management.commands.demo_token import Browser
 LOCAL = ("localhost", "127.0.0.1")
 #: A token is used again for so long: it lives for five minutes.
 TOKEN_SECONDS = 120
+#: The tables of objects that have a version.
+VERSIONED = """
+SELECT table_name FROM information_schema.columns
+ WHERE column_name IN ('public_id', 'version') GROUP BY table_name HAVING count(*) = 2
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +47,9 @@ class Answer:
 class World:
     """The service under attack, on loopback only.
 
-    ``demo`` is the content of its demo file, ``mail`` the directory that it writes mails to, ``database_url``
-    opens its database as a copy of it would lie around.
+    ``demo`` is the content of its demo file, ``mail`` the directory that it writes mails to, ``log`` the file
+    that it logs to; ``database_url`` opens its database as a copy of it would lie around, and ``outage``
+    takes that away for the length of a block.
     """
 
     def __init__(
@@ -50,6 +61,8 @@ class World:
         *,
         tokens: dict[tuple[str, str], tuple[float, str]] | None = None,
         database_url: str = "",
+        log: Path | None = None,
+        outage: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         host, _, port = base_url.removeprefix("https://").partition(":")
         if host not in LOCAL:
@@ -59,6 +72,8 @@ class World:
         self.demo = demo
         self.database_url = database_url
         self.mail = mail or Path("/nonexistent")
+        self.log = log or Path("/nonexistent")
+        self.outage = outage
         self.host, self.port = host, int(port)
         self.context = ssl.create_default_context(cafile=ca_file)
         # Of all servers of a run: they share the database, and whoever has a second factor signs in with a
@@ -97,15 +112,31 @@ class World:
         finally:
             connection.close()
 
-    def call(self, who: str, method: str, path: str, body: Any = None, *, scope: str = "") -> Answer:
+    def call(
+        self, who: str, method: str, path: str, body: Any = None, *, scope: str = "", **headers: str
+    ) -> Answer:
         """An API call of theirs, with a JSON body or raw bytes."""
-        return self.call_with(self.token(who, scope), method, path, body)
+        return self.call_with(self.token(who, scope), method, path, body, **headers)
 
-    def call_with(self, token: str, method: str, path: str, body: Any = None) -> Answer:
-        """An API call with some token."""
+    def call_with(self, token: str, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """An API call with some token. It has a new Idempotency-Key, and whoever is asked for a version that
+        they did not give finds out the present one: versions are small numbers, and guessed.
+        """
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         kind = {"Content-Type": "application/json"} if raw else {}
-        return self.send(method, path, raw, Authorization=f"Bearer {token}", **kind)
+        own = {"Authorization": f"Bearer {token}", "Idempotency_Key": str(uuid.uuid4()), **kind, **headers}
+        answer = self.send(method, path, raw, **own)
+        if answer.status == HTTPStatus.PRECONDITION_REQUIRED and "If_Match" not in headers:
+            answer = self.send(method, path, raw, **own, If_Match=f'"{self.version(path)}"')
+        return answer
+
+    def version(self, path: str) -> int:
+        """Of the object whose public id is in ``path``; 1 if there is none."""
+        (public_id,) = re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", path)[:1] or [""]
+        for (table,) in self.dump(VERSIONED):
+            for (version,) in self.dump(f"SELECT version FROM {table} WHERE public_id::text = '{public_id}'"):
+                return int(version)
+        return 1
 
     def guess(self, username: str, password: str, **headers: str) -> Answer:
         """One attempt to sign in, with a fresh form."""
@@ -133,6 +164,11 @@ class World:
         """What a copy of the database shows to whoever finds it."""
         with psycopg.connect(self.database_url) as connection:
             return connection.execute(statement.encode()).fetchall()
+
+    def arrange(self, statement: str) -> None:
+        """What has happened before the attack, such as that time has passed: straight into the database."""
+        with psycopg.connect(self.database_url) as connection:
+            connection.execute(statement.encode())
 
     def mailed_link(self, address: str) -> str:
         """The path of the last link that was mailed to ``address``."""

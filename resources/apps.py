@@ -10,6 +10,8 @@ class ResourcesConfig(AppConfig):
         "vendors:read": "Read vendors",
         "vendors:write": "Create and edit vendors",
         "vendors:share": "Share vendors, and their invoices, with contacts",
+        "vendors.bank:write": "Change the bank details of vendors",
+        "vendors.bank:reveal": "See account numbers of vendors in full",
         "invoices:read": "Read invoices",
         "invoices:write": "Create, edit and submit invoices",
         "invoices:approve": "Approve, reject and void invoices",

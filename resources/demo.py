@@ -11,6 +11,9 @@ from resources.models import BANK_COOLING_OFF, Invoice, Vendor, normalise_number
 
 VENDOR = "Northwind Paper"
 NUMBER = "NP-2026-001"
+#: Of no account: the registry's example.
+IBAN = "DE89370400440532013000"
+TAX_ID = "DE123456789"
 
 
 def create(organisation: Any, users: dict[str, Any]) -> dict[str, str]:
@@ -28,6 +31,10 @@ def create(organisation: Any, users: dict[str, Any]) -> dict[str, str]:
             "created_by": users["clerk"],
         },
     )
+    if vendor.iban is None:
+        vendor.set_account(IBAN)
+        vendor.tax_id = TAX_ID
+        vendor.save()
     invoice, _ = Invoice.objects.get_or_create(
         vendor=vendor,
         number_normalised=normalise_number(NUMBER),

@@ -6,16 +6,26 @@ from security.errors import Problem
 
 
 class SeparationOfDuties(Problem):
-    """The caller already had a hand in this invoice or its vendor's bank details."""
+    """One person would have two parts in this payment."""
 
     status_code = HTTPStatus.FORBIDDEN
     slug = "separation-of-duties"
     title = "Separation of duties"
     default_detail = "Another person has to do this: you already had a part in it."
     meaning = (
-        "Creator, last editor of the bank details, approvers and releaser of an invoice are different "
-        "people, whatever client they use."
+        "The creator, the approvers and the releaser of an invoice and the last to edit the vendor's bank "
+        "details are different people, whatever client they use."
     )
+
+
+class NoBankDetails(Problem):
+    """There is no account number to show."""
+
+    status_code = HTTPStatus.CONFLICT
+    slug = "no-bank-details"
+    title = "No bank details"
+    default_detail = "The vendor has no bank details."
+    meaning = "Nobody has entered an account number for the vendor."
 
 
 class VendorNotVerified(Problem):

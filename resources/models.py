@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -19,13 +20,16 @@ from django.utils import timezone
 
 from resources.errors import CoolingOff, SeparationOfDuties, VendorNotVerified
 from resources.triggers import share_invoices, share_moved_invoice, share_new_invoice
+from security.encryption import EncryptedField, blind_index
 from security.errors import StateConflict
 from security.identifiers import PublicIdModel
 from security.object_permissions import GroupGrant, UserGrant, place_grant
-from security.row_security import TenantModel
+from security.row_security import SameTenant, TenantModel
 
 MAX_NAME = 200
 MAX_NUMBER = 64
+#: So many vendors with the same account are named.
+MAX_SAME_ACCOUNT = 20
 MAX_AMOUNT = 99_999_999_999
 #: From this amount (minor units) an invoice needs two approvers.
 TWO_APPROVERS_FROM = 1_000_000
@@ -36,6 +40,11 @@ BANK_COOLING_OFF = timedelta(hours=72)
 class VendorQuerySet(models.QuerySet["Vendor"]):
     def named(self, prefix: str) -> "VendorQuerySet":
         return self.filter(**begins_with("name_normalised", normalise_name(prefix)))
+
+    def with_account_of(self, vendor: "Vendor") -> "VendorQuerySet":
+        """The others of the organisation that are paid to the same account."""
+        others = self.filter(organisation_id=vendor.organisation_id).exclude(pk=vendor.pk)
+        return others.filter(iban_index=vendor.iban_index).exclude(iban_index="")
 
 
 class InvoiceQuerySet(models.QuerySet["Invoice"]):
@@ -62,6 +71,13 @@ class Vendor(PublicIdModel, TenantModel):
     name_normalised = models.CharField(max_length=MAX_NAME, default="", editable=False, db_collation="C")
     contact_email = models.EmailField(max_length=254)
     country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2, of the vendor's bank.")
+    tax_id = EncryptedField()
+    # The number itself, what is shown of it, what equal ones of the organisation are found by, and what
+    # stands for it outside: stable, and of no use to anybody who wants the number.
+    iban = EncryptedField()
+    iban_last4 = models.CharField(max_length=4, default="", editable=False)
+    iban_index = models.CharField(max_length=43, default="", editable=False)
+    iban_token = models.CharField(max_length=48, default="", editable=False)
     verification = models.CharField(
         max_length=16, choices=Verification.choices, default=Verification.UNVERIFIED, editable=False
     )
@@ -81,10 +97,16 @@ class Vendor(PublicIdModel, TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["organisation_id", "name"], name="vendor_name_is_unique"),
             models.CheckConstraint(condition=Q(country__regex="^[A-Z]{2}$"), name="vendor_country_is_iso"),
+            models.CheckConstraint(
+                condition=Q(iban__isnull=True, iban_last4="", iban_index="", iban_token="")
+                | (Q(iban__isnull=False) & ~Q(iban_last4="") & ~Q(iban_index="") & ~Q(iban_token="")),
+                name="vendor_account_is_whole",
+            ),
         ]
         indexes = [
             models.Index(fields=["organisation_id", "-public_id"], name="vendor_page"),
             models.Index(fields=["organisation_id", "name_normalised"], name="vendor_search"),
+            models.Index(fields=["organisation_id", "iban_index"], name="vendor_account"),
         ]
 
     def __str__(self) -> str:
@@ -93,6 +115,32 @@ class Vendor(PublicIdModel, TenantModel):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.name_normalised = normalise_name(self.name)
         super().save(*args, **kwargs)
+
+    def set_account(self, iban: str) -> None:
+        """The account, and what is derived from it. Its country is the bank's."""
+        self.iban = iban
+        self.iban_last4 = iban[-4:]
+        self.iban_index = self._blind("iban", iban)
+        self.iban_token = f"acct_{self._blind('iban_token', iban)}"
+        self.country = iban[:2]
+
+    def change_bank(self, iban: str, *, user_id: int, now: datetime) -> None:
+        """Another account: unverified, and by whom and when, which keeps payments back (check_payable)."""
+        self.set_account(iban)
+        self.verification = self.Verification.UNVERIFIED
+        self.bank_changed_by_id = user_id
+        self.bank_changed_at = now
+        self.version += 1
+        self.save()
+
+    @property
+    def same_account(self) -> list[UUID]:
+        """Public ids of others with this account: a group's, or a fraud."""
+        others = Vendor.objects.with_account_of(self).order_by("public_id")
+        return list(others.values_list("public_id", flat=True)[:MAX_SAME_ACCOUNT])
+
+    def _blind(self, column: str, value: str) -> str:
+        return blind_index(value, column=f"vendor.{column}", organisation_id=self.organisation_id)
 
     def check_payable(self, *, now: datetime) -> None:
         """Raises VendorNotVerified or CoolingOff when nothing may be released to this vendor yet."""
@@ -175,7 +223,7 @@ class Invoice(PublicIdModel, TenantModel):
             models.Index(fields=["vendor", "-public_id"], name="invoice_page_of_vendor"),
             models.Index(fields=["organisation_id", "number_normalised"], name="invoice_search"),
         ]
-        triggers = [share_new_invoice(), share_moved_invoice()]
+        triggers = [SameTenant("vendor"), share_new_invoice(), share_moved_invoice()]
 
     def __str__(self) -> str:
         return str(self.public_id)
@@ -213,11 +261,18 @@ class Invoice(PublicIdModel, TenantModel):
         self._save()
 
     def release(self, user_id: int, *, now: datetime | None = None) -> None:
-        """approved → released, by a person who had no earlier hand in it, to a vendor that is payable."""
+        """approved → released, to a vendor that is payable.
+
+        Creator, approvers, releaser and who last entered the account are different people, whatever their
+        roles were at the time.
+        """
         self._leave("release")
-        hands = {self.created_by_id, self.vendor.bank_changed_by_id}
-        if user_id in hands or self.approvals.filter(user_id=user_id).exists():
+        editor = self.vendor.bank_changed_by_id
+        approvers = set(self.approvals.values_list("user_id", flat=True))
+        if user_id in {self.created_by_id, editor, *approvers}:
             raise SeparationOfDuties
+        if editor in {self.created_by_id, *approvers}:
+            raise SeparationOfDuties("Its creator and approvers may not have entered the vendor's account.")
         self.vendor.check_payable(now=now or timezone.now())
         self.status = self.Status.RELEASED
         self.released_by_id = user_id
@@ -249,6 +304,7 @@ class Approval(TenantModel):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["invoice", "user"], name="one_approval_per_person")]
+        triggers = [SameTenant("invoice")]
 
     def __str__(self) -> str:
         return f"{self.invoice_id} {self.user_id}"
@@ -283,7 +339,7 @@ class InvoiceUserObjectPermission(UserGrant):
     source = models.ForeignKey(VendorUserObjectPermission, on_delete=models.CASCADE, null=True)
 
     class Meta(UserGrant.Meta):
-        triggers = [place_grant("resources", "invoice")]
+        triggers = [place_grant("resources", "invoice"), SameTenant("source")]
 
 
 class InvoiceGroupObjectPermission(GroupGrant):
@@ -293,4 +349,4 @@ class InvoiceGroupObjectPermission(GroupGrant):
     source = models.ForeignKey(VendorGroupObjectPermission, on_delete=models.CASCADE, null=True)
 
     class Meta(GroupGrant.Meta):
-        triggers = [place_grant("resources", "invoice")]
+        triggers = [place_grant("resources", "invoice"), SameTenant("source")]

@@ -2,7 +2,7 @@
 
 In the database, so that no writer of either table can forget it, and so that a contact's list of invoices is
 read from one index whatever was shared. A grant that came this way names its ``source``; deleting that one
-deletes it.
+deletes it, and changing whom that one is for, or what, or which permission it is, makes them anew.
 """
 
 import pgtrigger
@@ -17,17 +17,23 @@ VIEW_INVOICE = (
 def share_invoices(holder: str) -> pgtrigger.Trigger:
     """Of a grant on a vendor. The lock waits for invoices that are being entered and holds up those to come,
     so that none is missed between the two, and none is shared that is on its way to another vendor."""
+    old, new = (f"({row}.content_object_id, {row}.{holder}_id, {row}.can_view)" for row in ("OLD", "NEW"))
+    unshare = (
+        f"IF TG_OP = 'UPDATE' THEN IF {old} IS NOT DISTINCT FROM {new} THEN RETURN NULL; END IF; "
+        f"DELETE FROM {_grants_on('invoice', holder)} WHERE source_id = NEW.id; END IF;"
+    )
     lock = "PERFORM 1 FROM resources_vendor WHERE id = NEW.content_object_id FOR UPDATE;"
     share = (
         f"{_insert(holder)} SELECT i.id, {VIEW_INVOICE}, NEW.{holder}_id, NEW.id FROM resources_invoice i "
         f"WHERE i.vendor_id = NEW.content_object_id AND NEW.can_view "
         "FOR SHARE OF i ON CONFLICT DO NOTHING;"
     )
+    changed = pgtrigger.UpdateOf("content_object_id", f"{holder}_id", "permission_id")  # type: ignore[no-untyped-call]  # the library's
     return pgtrigger.Trigger(
         name="share_invoices",
         when=pgtrigger.After,
-        operation=pgtrigger.Insert,
-        func=f"{lock} {share} RETURN NULL;",
+        operation=pgtrigger.Insert | changed,
+        func=f"{unshare} {lock} {share} RETURN NULL;",
     )
 
 

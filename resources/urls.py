@@ -12,7 +12,7 @@ from resources.views import (
 from security.routes import nested, resource
 
 urlpatterns: list[URLPattern] = [
-    *resource("vendors", VendorViewSet),
+    *resource("vendors", VendorViewSet, actions=("bank_details", "reveal_iban")),
     *nested("vendors", "invoices", VendorInvoiceViewSet),
     *nested("vendors", "shares", VendorShareViewSet),
     *resource("shares", ShareViewSet),

@@ -1,14 +1,20 @@
 """Vendors and invoices over HTTP. Who may do what is the ``rules`` table of each view."""
 
+import re
+import string
+import unicodedata
 from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import Permission
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.utils import timezone
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from resources.errors import NoBankDetails
 from resources.models import (
     DRAFT,
     Invoice,
@@ -18,9 +24,13 @@ from resources.models import (
     normalise_number,
 )
 from resources.serializers import (
+    BankDetailsReader,
+    BankDetailsWriter,
     InvoiceQuery,
     InvoiceReader,
     InvoiceWriter,
+    RevealReader,
+    RevealWriter,
     ShareReader,
     ShareWriter,
     VendorQuery,
@@ -28,10 +38,11 @@ from resources.serializers import (
     VendorWriter,
 )
 from security.audit import record_change
-from security.errors import Duplicate
+from security.errors import Duplicate, FieldFrozen
 from security.object_permissions import SharedObjects, TenantObjects
 from security.pagination import PageQuery
 from security.policy import Allow, NoBody, Parent, PolicyViewSet, Rule
+from security.quotas import spend
 from security.scopes import CONTACT_ROLE, SERVICE_ROLE
 from security.step_up import StepUp
 
@@ -40,6 +51,13 @@ APPROVER = frozenset({"approver"})
 TREASURER = frozenset({"treasurer"})
 ADMIN = frozenset({"org_admin"})
 EDITORS = CLERK | {SERVICE_ROLE}
+#: For whatever leads to money: somebody who has been here just now.
+PRESENT = StepUp(max_age=timedelta(minutes=5))
+#: So many characters of an account number in a row are no coincidence.
+TELLING = 8
+LETTERS = frozenset(string.ascii_uppercase)
+DIGITS = frozenset(range(10))
+NO_DIGIT = re.compile(r"[^0-9]")
 READERS = EDITORS | APPROVER | TREASURER | {"auditor", CONTACT_ROLE}
 
 
@@ -68,6 +86,7 @@ class VendorViewSet(PolicyViewSet):
             request=VendorWriter,
             response=VendorReader,
             status=201,
+            idempotent=True,
         ),
         "partial_update": Rule(
             allow=(Allow("vendors:write", EDITORS),),
@@ -75,6 +94,25 @@ class VendorViewSet(PolicyViewSet):
             throttle="write",
             request=VendorWriter,
             response=VendorReader,
+            if_match=True,
+        ),
+        "bank_details": Rule(
+            allow=(Allow("vendors.bank:write", CLERK),),
+            objects=TenantObjects(),
+            throttle="write",
+            request=BankDetailsWriter,
+            response=BankDetailsReader,
+            step_up=PRESENT,
+            if_match=True,
+        ),
+        "reveal_iban": Rule(
+            allow=(Allow("vendors.bank:reveal", TREASURER),),
+            objects=TenantObjects(),
+            throttle="write",
+            request=RevealWriter,
+            response=RevealReader,
+            step_up=PRESENT,
+            if_match=False,
         ),
     }
 
@@ -93,12 +131,36 @@ class VendorViewSet(PolicyViewSet):
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
         vendor: Vendor = self.get_object(lock=True)
         data = self.read_body(vendor)
+        if vendor.iban is not None and data.get("country", vendor.country) != vendor.country:
+            raise FieldFrozen(["country"])  # it is that of the account
         if data:
             for name, value in data.items():
                 setattr(vendor, name, value)
             vendor.version += 1
             save_unique(vendor)
             record_change(request, "vendors:vendor:updated", vendor, fields=data)
+        return self.respond(vendor)
+
+    def bank_details(self, request: Request, **kwargs: Any) -> Response:
+        """Another account. Whoever enters it has no other part in a payment to it, and nobody releases one
+        before the account is verified and three days have passed."""
+        vendor: Vendor = self.get_object(lock=True)
+        data = self.read_body()
+        vendor.change_bank(data["iban"], user_id=self.access.user_id, now=timezone.now())
+        record_change(request, "vendors:bank:changed", vendor, fields=data)
+        return self.respond(vendor)
+
+    def reveal_iban(self, request: Request, **kwargs: Any) -> Response:
+        """The account number in full, to a person, for a reason, so many times a day."""
+        vendor: Vendor = self.get_object()
+        reason = self.read_body()["reason"]
+        if vendor.iban is None:
+            raise NoBankDetails
+        # First: were a reason judged when nothing is left, guesses in it would tell the number for nothing.
+        spend("reveal", self.access.user_public_id)
+        if tells_account(reason, vendor.iban.decrypt()):
+            raise ValidationError({"reason": "It holds the account number."}, code="value")
+        record_change(request, "vendors:iban:revealed", vendor, reason=reason)
         return self.respond(vendor)
 
 
@@ -122,6 +184,7 @@ class VendorShareViewSet(PolicyViewSet):
             request=ShareWriter,
             response=ShareReader,
             status=201,
+            idempotent=True,
         ),
     }
 
@@ -200,6 +263,7 @@ class InvoiceViewSet(PolicyViewSet):
             request=InvoiceWriter,
             response=InvoiceReader,
             status=201,
+            idempotent=True,
         ),
         "partial_update": Rule(
             # In the second state only what the writer's field rules leave open.
@@ -208,6 +272,7 @@ class InvoiceViewSet(PolicyViewSet):
             throttle="write",
             request=InvoiceWriter,
             response=InvoiceReader,
+            if_match=True,
         ),
         "submit": Rule(
             allow=(Allow("invoices:write", CLERK, states=Invoice.TRANSITIONS["submit"]),),
@@ -215,6 +280,7 @@ class InvoiceViewSet(PolicyViewSet):
             throttle="write",
             request=NoBody,
             response=InvoiceReader,
+            if_match=True,
         ),
         "approve": Rule(
             allow=(Allow("invoices:approve", APPROVER, states=Invoice.TRANSITIONS["approve"]),),
@@ -222,6 +288,7 @@ class InvoiceViewSet(PolicyViewSet):
             throttle="write",
             request=NoBody,
             response=InvoiceReader,
+            if_match=True,
         ),
         "reject": Rule(
             allow=(Allow("invoices:approve", APPROVER, states=Invoice.TRANSITIONS["reject"]),),
@@ -229,6 +296,7 @@ class InvoiceViewSet(PolicyViewSet):
             throttle="write",
             request=NoBody,
             response=InvoiceReader,
+            if_match=True,
         ),
         "void": Rule(
             allow=(
@@ -239,6 +307,7 @@ class InvoiceViewSet(PolicyViewSet):
             throttle="write",
             request=NoBody,
             response=InvoiceReader,
+            if_match=True,
         ),
         "release": Rule(
             allow=(Allow("invoices:release", TREASURER, states=Invoice.TRANSITIONS["release"]),),
@@ -246,7 +315,9 @@ class InvoiceViewSet(PolicyViewSet):
             throttle="write",
             request=NoBody,
             response=InvoiceReader,
-            step_up=StepUp(max_age=timedelta(minutes=5)),
+            step_up=PRESENT,
+            idempotent=True,
+            if_match=True,
         ),
     }
 
@@ -309,6 +380,27 @@ def filter_invoices(queryset: InvoiceQuerySet, query: dict[str, Any]) -> QuerySe
     if status := query.get("status"):
         queryset = queryset.filter(status=status)
     return queryset.numbered(query["search"]) if "search" in query else queryset
+
+
+def tells_account(text: str, iban: str) -> bool:
+    """Whether ``text`` has a part of the account number that its last characters, which all see, are not in.
+
+    However it is grouped, in whatever digits, forwards or backwards, and with words between its digits. The
+    bank and check digits are easily found, so not the whole number is looked for but any ``TELLING``
+    characters of it.
+    """
+    letters = unicodedata.normalize("NFKC", text).upper()
+    values = ((character, unicodedata.numeric(character, None)) for character in letters)
+    said = "".join(
+        str(int(value)) if value in DIGITS else character
+        for character, value in values
+        if value in DIGITS or character in LETTERS
+    )
+    for told, number in ((said, iban), (NO_DIGIT.sub("", said), NO_DIGIT.sub("", iban))):
+        parts = [number[start : start + TELLING] for start in range(len(number) - TELLING + 1)]
+        if any(part in told or part in told[::-1] for part in parts):
+            return True
+    return False
 
 
 def view_vendor() -> Permission:

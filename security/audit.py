@@ -3,13 +3,15 @@
 Threat: an intrusion or a fraud that leaves no trace, a trace that its author can rewrite, and a trail that
 is flooded until nobody reads it. Guarantee: a data change and its event commit together or not at all;
 the service role may insert and read events and has no right to change them; a trigger stops the owner's
-UPDATE, DELETE and TRUNCATE as well, unless the owner, who could drop it, means to. Refusals (400, 401, 403,
-404, 409, 413, 415, 429) are written after the request's own transaction was rolled back. Repeats of the same
-refusal within ``REPEAT_WINDOW_SECONDS`` become one further row with a count; so do callers beyond
-``MAX_OPEN_WINDOWS``. Counts are kept in the process, and lost if it is killed.
+UPDATE, DELETE and TRUNCATE as well, unless the owner, who could drop it, means to. Refusals (those of
+``REFUSALS``) are written after the request's own transaction was rolled back. Repeats of the same refusal
+within ``REPEAT_WINDOW_SECONDS`` become one further row with a count; so do callers beyond
+``MAX_OPEN_WINDOWS``, of whom those whom nobody knows take no room from the others. Counts are kept in the
+process, and lost if it is killed.
 
 ``/v1/audit-events`` shows an organisation's auditor the organisation's rows. Events name fields and codes,
-never values. OWASP API9:2023. ASVS 16.1.1, 16.2.1, 16.3.1, 16.3.2, 16.3.3, 16.4.2.
+never values; the reason that somebody gives for a deed is their own words. OWASP API9:2023. ASVS 16.1.1,
+16.2.1, 16.3.1, 16.3.2, 16.3.3, 16.4.2.
 """
 
 import contextlib
@@ -17,7 +19,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from multiprocessing.util import Finalize
 from typing import Any
@@ -27,7 +29,7 @@ from django.db import Error, close_old_connections, connection, models
 from django.http import HttpRequest, HttpResponseBase
 from psycopg import sql
 
-from security.client_ip import client_address
+from security.client_ip import client_address, throttle_key
 from security.models import AuditEvent
 
 REPEAT_WINDOW_SECONDS = 60.0
@@ -61,8 +63,11 @@ REFUSALS = {
     403: Event.FORBIDDEN,
     404: Event.NOT_FOUND,
     409: Event.CONFLICT,
+    412: Event.CONFLICT,
     413: Event.INVALID,
     415: Event.INVALID,
+    422: Event.INVALID,
+    428: Event.INVALID,
     429: Event.LIMITED,
 }
 
@@ -147,11 +152,12 @@ class Refusal:
     organisation_id: int | None
     actor: UUID | None
     client_id: str
-    address: str | None
+    address: str | None = field(compare=False)  # of the first; told apart is ``network``
     route: str
     method: str
     status: int
     code: str
+    network: str = ""
 
 
 class RepeatWindows:
@@ -161,22 +167,24 @@ class RepeatWindows:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[Refusal, tuple[float, int]] = {}
+        # Known callers and others apart: nobody unknown can fill up what a member's refusals are kept in.
+        self._open: dict[bool, dict[Refusal, tuple[float, int]]] = {True: {}, False: {}}
 
     def note(self, refusal: Refusal) -> bool:
         """True when ``refusal`` is the first of its window and has to be written now."""
+        windows = self._open[refusal.actor is not None]
         with self._lock:
-            if refusal in self._open:
-                opened, repeats = self._open[refusal]
-                self._open[refusal] = (opened, repeats + 1)
+            if refusal in windows:
+                opened, repeats = windows[refusal]
+                windows[refusal] = (opened, repeats + 1)
                 return False
-            if len(self._open) >= MAX_OPEN_WINDOWS:
+            if len(windows) >= MAX_OPEN_WINDOWS:
                 # Full: this caller is making up new addresses. Count them together.
                 refusal = Refusal(refusal.event, None, None, "", None, "", "", refusal.status, "overflow")
-                opened, repeats = self._open.get(refusal, (self.clock(), 0))
-                self._open[refusal] = (opened, repeats + 1)
+                opened, repeats = windows.get(refusal, (self.clock(), 0))
+                windows[refusal] = (opened, repeats + 1)
                 return False
-            self._open[refusal] = (self.clock(), 0)
+            windows[refusal] = (self.clock(), 0)
             return True
 
     def take_ended(self, *, everything: bool = False) -> list[tuple[Refusal, int]]:
@@ -184,13 +192,14 @@ class RepeatWindows:
         ended = []
         with self._lock:
             deadline = self.clock() - REPEAT_WINDOW_SECONDS
-            while self._open:
-                refusal, (opened, repeats) = next(iter(self._open.items()))
-                if opened > deadline and not everything:
-                    break
-                del self._open[refusal]
-                if repeats:
-                    ended.append((refusal, repeats))
+            for windows in self._open.values():
+                while windows:
+                    refusal, (opened, repeats) = next(iter(windows.items()))
+                    if opened > deadline and not everything:
+                        break
+                    del windows[refusal]
+                    if repeats:
+                        ended.append((refusal, repeats))
         return ended
 
 
@@ -234,6 +243,7 @@ def _refusal(request: HttpRequest, response: HttpResponseBase, event: str) -> Re
         method=request.method or "" if access else "",
         status=response.status_code,
         code=getattr(response, "problem", ""),
+        network=throttle_key(client_address(request)),
     )
 
 

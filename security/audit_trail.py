@@ -9,6 +9,8 @@ OWASP API9:2023. ASVS 16.2.1, 16.4.2, 8.2.2.
 """
 
 from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
 
 from security.identifiers import PublicIdField
 from security.models import AuditEvent
@@ -18,9 +20,33 @@ from security.policy import Allow, PolicyViewSet, Rule
 from security.serializers import ReadSerializer
 from security.strict_input import StrictCharField
 
+WORD = {"type": "string", "maxLength": 1024, "pattern": r"^[^\u0000]*$"}
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "description": "Names of fields, codes and states; never values.",
+        "maxProperties": 32,
+        "additionalProperties": {
+            "oneOf": [
+                WORD,
+                {"type": "boolean"},
+                {"type": "integer", "format": "int32", "minimum": 0, "maximum": 2**31 - 1},
+                {"type": "array", "maxItems": 100, "items": WORD},
+                {"type": "object", "maxProperties": 8, "additionalProperties": WORD},
+            ]
+        },
+        "examples": [{"status": {"from": "draft", "to": "submitted"}}],
+    }
+)
+class DetailField(serializers.JSONField):
+    """What an event says beside its columns."""
+
 
 class AuditEventReader(ReadSerializer[AuditEvent]):
     id = PublicIdField()
+    detail = DetailField(read_only=True)
 
     class Meta:
         model = AuditEvent

@@ -4,10 +4,10 @@ Threat: an injection or a stolen connection string that can drop a trigger, alte
 audit trail, because the application connects as the owner of its tables. Guarantee: three roles.
 ``owner`` migrates and owns every table. ``service`` is what the API and the tests run as: it reads and
 writes rows, may only insert into and read the audit trail, and can neither alter nor drop anything.
-``ops`` is for operators' commands; today it reads.
+``ops`` is for operators' commands: it reads, and replaces ciphertexts (security.key_rotation).
 
-``manage.py migrate`` connects as the owner (DATABASE_OWNER_URL); everything else as the service role.
-The rights are given by security's first migration. ASVS 13.2.2, 16.4.2.
+``manage.py migrate`` connects as the owner (DATABASE_OWNER_URL), ``rotate_keys`` as ops (DATABASE_OPS_URL),
+everything else as the service role. The rights are given by migrations. ASVS 13.2.2, 16.4.2.
 """
 
 from collections.abc import Iterator
@@ -30,9 +30,27 @@ def owner() -> Iterator[None]:
             "DATABASE_OWNER_URL is not set. Migrations run as the role that owns the tables, which the API's "
             "own role does not; give the owner's URL to this command only."
         )
+    with _connected_as(settings.DATABASE_OWNER):
+        yield
+
+
+@contextmanager
+def operators() -> Iterator[None]:
+    """Let the default connection be the ops role's for a while. Raises ImproperlyConfigured without one."""
+    if not settings.DATABASE_OPS:
+        raise ImproperlyConfigured(
+            "DATABASE_OPS_URL is not set. This command runs as the operators' role, which the API's is not; "
+            "give its URL to this command only."
+        )
+    with _connected_as(settings.DATABASE_OPS):
+        yield
+
+
+@contextmanager
+def _connected_as(role: dict[str, Any]) -> Iterator[None]:
     service = {key: connection.settings_dict[key] for key in CREDENTIALS}
     connection.close()
-    connection.settings_dict.update({key: settings.DATABASE_OWNER[key] for key in CREDENTIALS})
+    connection.settings_dict.update({key: role[key] for key in CREDENTIALS})
     try:
         yield
     finally:

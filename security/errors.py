@@ -24,6 +24,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.request import Request
 
+from security.request_body import BodyNotReceived
 from security.strict_input import problem_errors
 from security.throttling import Decision
 
@@ -224,6 +225,16 @@ class DependencyUnavailable(Problem):
         return {"Retry-After": str(self.retry_after)}
 
 
+class BodyTimeout(Problem):
+    """There was no time to wait for the body. RFC 9110 section 15.5.9."""
+
+    status_code = HTTPStatus.REQUEST_TIMEOUT
+    slug = "body-timeout"
+    title = "Body timeout"
+    default_detail = "There was no time to wait for the body. Nothing was done."
+    meaning = "Others announced bodies and do not send them. The request may be sent again."
+
+
 class InvalidToken(exceptions.AuthenticationFailed):
     """A token was presented that cannot be used: unknown, expired, revoked, or its user is gone."""
 
@@ -306,6 +317,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse |
         exc = exceptions.NotFound()
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
+    elif isinstance(exc, BodyNotReceived):
+        exc = BodyTimeout()
     if not isinstance(exc, exceptions.APIException):
         return None
     # The request's transaction is undone: a refused request has written nothing.
@@ -408,11 +421,12 @@ def _is_in_shape(response: HttpResponseBase) -> bool:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler400: bad Host, malformed request, oversize form."""
-    too_large = isinstance(exception, RequestDataTooBig)
-    return problem_response(
-        request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
-    )
+    """handler400: bad Host, malformed request, and a body that is too large or was not received."""
+    if isinstance(exception, RequestDataTooBig):
+        return problem_response(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    if isinstance(exception, BodyNotReceived):
+        return render(request, BodyTimeout())
+    return problem_response(request, HTTPStatus.BAD_REQUEST)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -435,7 +449,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """CSRF_FAILURE_VIEW."""
+    """CSRF_FAILURE_VIEW. A page's form is sent with POST: what has another method is 405, token or not."""
+    if request.method != "POST" and request.resolver_match is not None:
+        methods = getattr(request.resolver_match.func, "methods", ("GET", "HEAD", "POST"))
+        return problem_response(request, HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(methods)})
     logger.warning("CSRF check failed", extra={"reason": reason})
     return problem_response(
         request,
@@ -458,7 +475,7 @@ def problem_types() -> dict[str, type[Problem]]:
 def problem_page(request: HttpRequest, slug: str) -> HttpResponse:
     """What a ``type`` URI resolves to: title, status and meaning, as JSON."""
     problem = problem_types().get(slug)
-    if problem is None or request.method not in {"GET", "HEAD"}:
+    if problem is None:
         raise Http404
     return HttpResponse(
         orjson.dumps(

@@ -7,7 +7,8 @@ else. A writer that is sent the field by somebody else answers 403, and in anoth
 written. The OpenAPI document says the same of each field, and does not require what may be left out. A field
 without a rule is for everybody whom the action's rule admits.
 
-A rule that names a field, role or scope that does not exist ends start-up: security.E070.
+A rule that names a field, role or scope that does not exist ends start-up (security.E070), and so do rules in
+a serializer that is a field of another one, where nothing would ask them (security.E071).
 
 OWASP API3:2023. ASVS 8.1.2, 8.2.3, 15.3.1.
 """
@@ -69,18 +70,44 @@ def check_write(serializer: Any, access: Access, sent: Iterable[str], instance: 
         raise FieldFrozen(frozen)
 
 
+def withhold(serializer: Any, access: Access, shown: dict[str, Any]) -> None:
+    """Take out of an answer that was made before what ``access`` may not read now."""
+    for name, rule in field_rules(serializer).items():
+        if not rule.admits(access):
+            shown.pop(name, None)
+    for name, field in serializer().fields.items():
+        nested = getattr(field, "child", field)
+        if isinstance(nested, BaseSerializer):
+            value = shown.get(name)
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, dict):
+                    withhold(type(nested), access, part)
+
+
 @register(Tags.security)
 def check_field_access(**kwargs: Any) -> list[CheckMessage]:
-    """security.E070: a field rule that names what does not exist."""
-    return [
-        Error(
-            f"{serializer.__module__}.{serializer.__qualname__}.field_rules: {fault}.",
-            hint="Name fields of the serializer, and roles and scopes that an AppConfig contributes.",
-            id="security.E070",
-        )
-        for serializer in first_party_serializers()
-        for fault in _faults(serializer)
-    ]
+    """security.E070: a field rule that names what does not exist; E071: rules in a nested serializer."""
+    messages: list[CheckMessage] = []
+    for serializer in first_party_serializers():
+        path = f"{serializer.__module__}.{serializer.__qualname__}"
+        messages += [
+            Error(
+                f"{path}.field_rules: {fault}.",
+                hint="Name fields of the serializer, and roles and scopes that an AppConfig contributes.",
+                id="security.E070",
+            )
+            for fault in _faults(serializer)
+        ]
+        messages += [
+            Error(
+                f"{path}.{name} is a serializer with field rules.",
+                hint="Rules are asked of the action's own serializer: put the fields there, or drop them.",
+                id="security.E071",
+            )
+            for name, field in getattr(serializer, "_declared_fields", {}).items()
+            if field_rules(getattr(field, "child", field))
+        ]
+    return messages
 
 
 def _faults(serializer: type[BaseSerializer[Any]]) -> Iterator[str]:

@@ -103,24 +103,35 @@ def check_identifiers(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _internal_keys(serializer: type[serializers.BaseSerializer[Any]]) -> Iterator[str]:
-    model = getattr(getattr(serializer, "Meta", None), "model", None)
-    fields = getattr(getattr(serializer, "Meta", None), "fields", None)
-    if model is None or not isinstance(fields, tuple):  # the latter is security.E010
+    meta = getattr(serializer, "Meta", None)
+    if not issubclass(serializer, serializers.Serializer) or (
+        issubclass(serializer, serializers.ModelSerializer)
+        and not isinstance(getattr(meta, "fields", None), tuple)  # security.E010, or a base class
+    ):
         return
-    keys = {"pk", model._meta.pk.name} | {
+    for name, field in serializer().fields.items():
+        child = getattr(field, "child_relation", field)
+        sources = [field.source or name]
+        if isinstance(child, serializers.SlugRelatedField):
+            sources.append(f"{field.source}.{child.slug_field}")
+        if isinstance(child, serializers.PrimaryKeyRelatedField) or (
+            not isinstance(field, PublicIdRelatedField)
+            and any(_is_key(getattr(meta, "model", None), source.split(".")) for source in sources)
+        ):
+            yield name
+
+
+def _is_key(model: Any, path: list[str]) -> bool:
+    """Whether ``path`` leads from ``model``, by way of its relations, to a number of the inside."""
+    if model is None:
+        return False
+    if len(path) > 1:
+        fields = {field.name: field.related_model for field in model._meta.get_fields()}
+        return _is_key(fields.get(path[0]), path[1:])
+    return path[0] in {"pk", model._meta.pk.name} | {
         name
         for field in model._meta.concrete_fields
         # An opaque organisation_id is a number of another table as well.
         if field.is_relation or (isinstance(field, models.IntegerField) and field.name.endswith("_id"))
         for name in (field.name, field.attname)
     }
-    declared = cast(dict[str, Any], getattr(serializer, "_declared_fields", {}))
-    for name in fields:
-        field = declared.get(name)
-        if field is None:
-            if name in keys:
-                yield name
-        elif isinstance(field, serializers.PrimaryKeyRelatedField) or (
-            (getattr(field, "source", None) or name) in keys and not isinstance(field, PublicIdRelatedField)
-        ):
-            yield name

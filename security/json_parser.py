@@ -4,7 +4,8 @@ Threat: a body that two parsers read differently (duplicate keys, UTF-16, a byte
 are none, nesting that exhausts the stack, characters that PostgreSQL cannot store. Guarantee: a body is
 UTF-8 JSON of at most MAX_BODY_BYTES, MAX_DEPTH levels and MAX_KEYS keys, each key once, every number finite
 and every integer of at most MAX_DIGITS characters, every string valid Unicode without NUL; all else is 400,
-413 or 415 before a field is looked at. Compressed bodies are 415: nothing is inflated.
+413 or 415 before a field is looked at. Compressed bodies are 415: nothing is inflated. A PATCH may also be
+sent as what it is, ``application/merge-patch+json`` (security.strict_input).
 
 Settings: MAX_BODY_BYTES. OWASP API4:2023. ASVS 1.5.2, 4.1.1, 4.2.1. RFC 8259, RFC 7493.
 """
@@ -18,7 +19,8 @@ from typing import Any, NoReturn
 import orjson
 from django.conf import settings
 from django.http import RawPostDataException
-from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.exceptions import NotAcceptable, UnsupportedMediaType
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
@@ -27,7 +29,10 @@ from security.errors import Problem
 MAX_DEPTH = 32
 MAX_KEYS = 1_000
 MAX_DIGITS = 20
-CONTENT_TYPE = re.compile(r'application/json\s*(;\s*charset=("utf-8"|utf-8)\s*)?', re.IGNORECASE)
+#: What JSON is in, the most specific first; and the weight of what is not wanted.
+RANGES = ("application/json", "application/*", "*/*")
+NO_WEIGHT = re.compile(r"q=0(\.0{0,3})?")
+PARAMETERS = r'\s*(;\s*charset=("utf-8"|utf-8)\s*)?'
 
 
 class MalformedBody(Problem):
@@ -60,7 +65,7 @@ class StrictJSONParser(BaseParser):
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         meta = parser_context["request"].META
         if (
-            not CONTENT_TYPE.fullmatch(media_type or "")
+            not re.fullmatch(re.escape(self.media_type) + PARAMETERS, media_type or "", re.IGNORECASE)
             or meta.get("HTTP_CONTENT_ENCODING", "identity") != "identity"
         ):
             raise UnsupportedMediaType(media_type or "")
@@ -75,6 +80,17 @@ class StrictJSONParser(BaseParser):
         return loads(body)
 
 
+class MergePatchParser(StrictJSONParser):
+    """Reads a body that is called a merge patch; UnsupportedMediaType (415) where nothing is patched."""
+
+    media_type = "application/merge-patch+json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        if parser_context["request"].method != "PATCH":
+            raise UnsupportedMediaType(media_type or "")
+        return super().parse(stream, media_type, parser_context)
+
+
 class ORJSONRenderer(BaseRenderer):
     """Writes answers. UUIDs, dates and times have their RFC forms."""
 
@@ -84,6 +100,32 @@ class ORJSONRenderer(BaseRenderer):
 
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
         return b"" if data is None else orjson.dumps(data, option=orjson.OPT_UTC_Z)
+
+
+class StrictNegotiation(DefaultContentNegotiation):
+    """The framework's, which takes ``application/json;q=0`` for a wish. RFC 9110 section 12.4.2.
+
+    It is shown ranges without their parameters: no renderer has any, and some that nobody can read made it
+    fail.
+    """
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        accept = request.META.get("HTTP_ACCEPT", "")
+        if "q=0" in accept.lower() and _is_refused(accept):
+            raise NotAcceptable
+        return super().select_renderer(request, renderers, format_suffix)
+
+    def get_accept_list(self, request: Any) -> list[str]:
+        return [sent.partition(";")[0].strip() for sent in super().get_accept_list(request)]
+
+
+def _is_refused(accept: str) -> bool:
+    """Whether the most specific range that JSON is in has the weight 0."""
+    found: dict[str, bool] = {}
+    for part in accept.lower().split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        found[media] = any(NO_WEIGHT.fullmatch(parameter) for parameter in parameters)
+    return next((found[media] for media in RANGES if media in found), False)
 
 
 def loads(body: bytes) -> Any:

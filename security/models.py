@@ -1,4 +1,4 @@
-"""The audit trail's table. Append-only by trigger and by right (security.audit)."""
+"""The tables of the controls: the audit trail, append-only by trigger and by right, and uses of quotas."""
 
 import pgtrigger
 from django.db import models
@@ -12,7 +12,7 @@ class AuditEvent(PublicIdModel, TenantModel):
     """One thing that happened, or ``count`` repeats of it within a window.
 
     ``organisation_id`` is opaque here: null for what concerns no organisation (an unknown caller).
-    ``detail`` names fields and codes, never their values.
+    ``detail`` names fields and codes, never their values; and the reason that a person gave, in their words.
     """
 
     occurred_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -42,3 +42,37 @@ class AuditEvent(PublicIdModel, TenantModel):
 
     def __str__(self) -> str:
         return f"{self.event} {self.public_id}"
+
+
+class StoredAnswer(TenantModel):
+    """The answer to a request with an Idempotency-Key, kept for its repetition (security.idempotency).
+
+    ``digest`` is of the key and whose it is, ``fingerprint`` the keyed digest of the request.
+    """
+
+    digest = models.CharField(max_length=64, primary_key=True, editable=False)
+    fingerprint = models.CharField(max_length=32, editable=False)
+    status = models.PositiveSmallIntegerField(editable=False)
+    etag = models.CharField(max_length=64, blank=True, default="", editable=False)
+    body = models.TextField(editable=False)
+    expires_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["organisation_id", "expires_at"], name="answers_to_sweep")]
+
+    def __str__(self) -> str:
+        return self.digest
+
+
+class QuotaUse(models.Model):
+    """One use of what is limited to so many in a time (security.quotas); ``holder`` is a person."""
+
+    name = models.CharField(max_length=64, editable=False)
+    holder = models.UUIDField(editable=False)
+    at = models.DateTimeField(editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["name", "holder", "at"], name="quota_of_holder")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.at}"

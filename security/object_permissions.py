@@ -38,7 +38,7 @@ from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from security.pagination import Page, PageRequest, paginate
-from security.row_security import TenantModel, tenant
+from security.row_security import TenantModel, TenantTrigger, tenant
 from security.scopes import CONTACT_ROLE, Access
 
 
@@ -122,7 +122,13 @@ class GroupGrant(Grant, GroupObjectPermissionBase):
         ]
 
 
-def place_grant(app_label: str, model_name: str) -> pgtrigger.Trigger:
+class PlaceGrant(TenantTrigger):
+    """A grant is placed in the organisation of its object (``place_grant``)."""
+
+    reference = "content_object"
+
+
+def place_grant(app_label: str, model_name: str) -> PlaceGrant:
     """The trigger of a grant's table: organisation and position are those of the object, a row of the model.
 
     In the database, because guardian inserts in bulk as well; so a grant can never cross organisations. An
@@ -133,7 +139,7 @@ def place_grant(app_label: str, model_name: str) -> pgtrigger.Trigger:
         "INTO NEW.organisation_id, NEW.position, NEW.can_view"
     )
     of = "o.id = NEW.content_object_id AND p.id = NEW.permission_id"
-    return pgtrigger.Trigger(
+    return PlaceGrant(
         name="place_grant",
         when=pgtrigger.Before,
         operation=pgtrigger.Insert | pgtrigger.Update,

@@ -16,6 +16,7 @@ ASVS 2.4.1, 6.3.1.
 
 import base64
 import binascii
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -78,7 +79,9 @@ def _keys(request: HttpRequest) -> Iterator[tuple[str, str]]:
         yield "client", f"{address} {client}"
     for field in ACCOUNT_FIELDS:
         if request.POST.get(field):
-            yield "account", f"{address} {request.POST[field].strip().lower()}"
+            # As Django's form of sign-in reads it: another spelling of the letters is no other account.
+            account = unicodedata.normalize("NFKC", request.POST[field].strip()).strip().lower()
+            yield "account", f"{address} {account}"
 
 
 def _basic_client(request: HttpRequest) -> str:

@@ -8,9 +8,9 @@ document. A route without one, or with an incomplete one, is a system-check erro
 endpoints, health) are opted out one by one with ``exempt_from_policy`` and a reason.
 
 Order of a request: authenticate (one statement, which also sets the tenant) → limits (one Valkey command;
-the address alone where no caller is known, and for a 405) → scope and role → step-up → strict query → the
-handler, which sees only rows that the object rule admits. An object that the caller cannot see is 404
-before a missing scope or role is 403.
+the address alone where no caller is known, and for a 405) → sunset → scope and role → step-up → strict
+query → the form of the preconditions → a stored answer, or the handler, which sees only rows that the object
+rule admits. An object that the caller cannot see is 404 before a missing scope or role is 403.
 
 OWASP API1:2023, API5:2023. ASVS 8.1.1, 8.2.1, 8.2.2, 8.3.1.
 """
@@ -22,7 +22,6 @@ from typing import Any, ClassVar, TypeVar, cast
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db.models import Model, QuerySet
-from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework import exceptions, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,7 +29,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSetMixin
 
-from security import throttling
+from security import idempotency, preconditions, throttling
 from security.client_ip import client_address, throttle_key
 from security.errors import (
     DependencyUnavailable,
@@ -42,34 +41,30 @@ from security.errors import (
 )
 from security.field_access import check_write
 from security.identifiers import parse_public_id
+from security.inventory import Deprecated
+from security.inventory import walk_routes as walk_routes  # those who ask about rules find it here
 from security.object_permissions import ObjectRule
 from security.pagination import PageQuery, PageRequest, paginate
 from security.scopes import CONTACT_ROLE, SERVICE_ROLE, Access, all_roles, all_scopes
 from security.step_up import StepUp
-from security.strict_input import QuerySerializer, StrictModelSerializer, StrictSerializer, parse_query
+from security.strict_input import (
+    QuerySerializer,
+    StrictModelSerializer,
+    StrictSerializer,
+    merge_patch,
+    parse_query,
+)
 
 WRITING_METHODS = frozenset({"post", "put", "patch"})
 
-#: What a view may not redefine: these are the gate itself.
-SEALED = frozenset(
-    {
-        "authentication_classes",
-        "check_permissions",
-        "check_throttles",
-        "dispatch",
-        "get_authenticators",
-        "get_object",
-        "get_permissions",
-        "get_queryset",
-        "http_method_names",
-        "initial",
-        "parser_classes",
-        "perform_authentication",
-        "permission_classes",
-        "renderer_classes",
-        "throttle_classes",
-    }
-)
+#: What a route may give a view beside its actions: how routers and schemas name it. Whatever else it gave,
+#: such as other rules, would be in force and neither checked nor documented.
+OF_ROUTES = frozenset({"basename", "description", "detail", "name", "suffix"})
+#: What a view is made of, beside handlers and helpers of its own.
+OPEN = OF_ROUTES | {"filter_queryset", "list", "parent", "queryset", "retrieve", "rules", "schema"}
+
+#: Said at once: Django's own caches keep what does not say it. Outside of them, security.headers says more.
+PRIVATE = {"Cache-Control": "private"}
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
@@ -99,6 +94,14 @@ class Rule:
     query: type[QuerySerializer] | None = None
     status: int = status.HTTP_200_OK
     step_up: StepUp | None = None
+    #: Done once for an Idempotency-Key (security.idempotency). A create that is not says in ``repeatable``
+    #: why doing it twice does no harm.
+    idempotent: bool = False
+    repeatable: str = ""
+    #: Whether the object is changed, and so only at the version that If-Match names (security.preconditions).
+    #: None where the model has no version.
+    if_match: bool | None = None
+    deprecated: Deprecated | None = None
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -126,6 +129,8 @@ class PolicyViewSet(ViewSetMixin, APIView):
     action: Any  # the name of the handler; None for a method that the route does not have
     query: dict[str, Any]
     ways: tuple[Allow, ...]
+    #: Whether the version has been compared, or the answer is a stored one.
+    version_judged = False
 
     @property
     def rule(self) -> Rule:
@@ -134,6 +139,12 @@ class PolicyViewSet(ViewSetMixin, APIView):
     @property
     def access(self) -> Access:
         return cast(Access, self.request.auth)
+
+    @classmethod
+    def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
+        view: Any = super().as_view(actions, **initkwargs)
+        view.unwrapped = view  # which a decorator copies to what it makes
+        return view
 
     # --- the gate ---
 
@@ -157,6 +168,8 @@ class PolicyViewSet(ViewSetMixin, APIView):
         principal = throttling.Limit(throttling.get_rate(self.rule.throttle), self.access.throttle_key)
         self._limit(request, [address, principal], once=self.access.once)
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+        if self.rule.deprecated is not None:
+            self.rule.deprecated.check()
         try:
             self.ways = self._permitted_ways(self.rule)
         except (InsufficientScope, RoleNotPermitted):
@@ -165,12 +178,28 @@ class PolicyViewSet(ViewSetMixin, APIView):
         if self.rule.step_up is not None:
             self.rule.step_up.check(self.access)
         self.query = parse_query(self.rule.query or QuerySerializer, request.query_params)
+        if request.method == "DELETE" and self.rule.request is None:
+            self.read_body()  # which is to say that there is none
+        if self.rule.if_match:
+            preconditions.require(request)
+        else:
+            preconditions.refuse(request)
+        if self.rule.idempotent:
+            method = cast(str, request.method).lower()
+            # Where dispatch() looks for the handler next.
+            setattr(self, method, idempotency.once(self, getattr(self, method)))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         decision = getattr(request, "throttle_decision", None)
         response = super().finalize_response(request, response, *args, **kwargs)
-        if decision is not None:
-            for name, value in decision.headers().items():
+        done = response.status_code < status.HTTP_400_BAD_REQUEST
+        if done and self.rule.if_match and not self.version_judged:
+            raise TypeError(f"{type(self).__name__}.{self.action} changes an object without get_object()")
+        for name, value in {**PRIVATE, **(decision.headers() if decision is not None else {})}.items():
+            response.headers[name] = value
+        rule = self.rules.get(self.action)
+        if rule is not None and rule.deprecated is not None:
+            for name, value in rule.deprecated.headers().items():
                 response.headers[name] = value
         return response
 
@@ -244,18 +273,37 @@ class PolicyViewSet(ViewSetMixin, APIView):
     def get_object(self, *, lock: bool = False) -> Any:
         """The object named in the URL, or 404, the same for one that is not there and one not to be seen.
 
-        ``lock`` takes a row lock for the rest of the transaction. Raises StateConflict (409) when the
+        ``lock`` takes a row lock for the rest of the transaction, as does a rule with ``if_match``. Raises
+        PreconditionFailed (412) at another version than the caller has seen, and StateConflict (409) when the
         caller's rule admits the action only in other states.
         """
         public_id = parse_public_id(self.kwargs["id"])
         queryset = self.get_queryset()
-        if lock:
+        if lock or self.rule.if_match:
             queryset = queryset.select_for_update(of=("self",))
         instance = queryset.filter(public_id=public_id).first()
         if instance is None:
             raise exceptions.NotFound
+        if self.rule.if_match:
+            preconditions.check(self.request, instance)
+            self.version_judged = True
         self._check_state(instance)
         return instance
+
+    def judge_again(self) -> None:
+        """For a replay, once the gate is passed: the rest of what may be refused, without doing anything.
+
+        The object or parent has to be seen still, and the body is validated anew, without the object. State
+        and version are not asked: the first request has changed them.
+        """
+        if self.parent is not None:
+            self.get_parent()
+        elif "id" in self.kwargs:
+            public_id = parse_public_id(self.kwargs["id"])
+            if not self.get_queryset().filter(public_id=public_id).exists():
+                raise exceptions.NotFound
+        self.read_body()
+        self.version_judged = True
 
     def _check_state(self, instance: Model) -> None:
         if any(way.states is None or instance.status in way.states for way in self.ways):  # type: ignore[attr-defined]  # a rule with states is for models with a status
@@ -269,9 +317,10 @@ class PolicyViewSet(ViewSetMixin, APIView):
         field rules do not admit a field that was sent.
         """
         serializer_class = self.rule.request or NoBody
-        serializer = serializer_class(
-            instance, data=self.request.data, partial=self.request.method == "PATCH", context={"view": self}
-        )
+        sent, partial = self.request.data, self.request.method == "PATCH"
+        if partial:
+            sent = merge_patch(serializer_class, sent)
+        serializer = serializer_class(instance, data=sent, partial=partial, context={"view": self})
         serializer.is_valid(raise_exception=True)
         data = cast(dict[str, Any], serializer.validated_data)
         # By the names that were sent: defaults are nobody's wish.
@@ -283,7 +332,8 @@ class PolicyViewSet(ViewSetMixin, APIView):
         if self.rule.response is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
         data = self.rule.response(instance, context={"view": self}).data
-        return Response(data, status=self.rule.status)
+        tag = preconditions.etag(instance)
+        return Response(data, status=self.rule.status, headers={**PRIVATE, "ETag": tag} if tag else PRIVATE)
 
     # --- the two reads that every resource has; a rule named list or retrieve switches them on ---
 
@@ -299,7 +349,7 @@ class PolicyViewSet(ViewSetMixin, APIView):
                 raise exceptions.NotFound
         serializer = cast(type[BaseSerializer[Any]], self.rule.response)
         items = serializer(page.items, many=True, context={"view": self}).data
-        return Response({"items": items, "next": page.next})
+        return Response({"items": items, "next": page.next}, headers=PRIVATE)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
         return self.respond(self.get_object())
@@ -309,24 +359,16 @@ class PolicyViewSet(ViewSetMixin, APIView):
         return queryset
 
 
+#: What a view may not redefine, be it by a helper of the name: all that it has from here is the gate.
+SEALED = frozenset(name for name in dir(PolicyViewSet) if not name.startswith("__")) - OPEN
+
+
 def exempt_from_policy(view: ViewT, *, reason: str) -> ViewT:
     """Mark a view that is not API as deliberately outside the policy, with the reason for the reader."""
     if not reason:
         raise ValueError("an exemption needs a reason")
     view.policy_exemption = reason  # type: ignore[attr-defined]  # read back by the walk below
     return view
-
-
-def walk_routes(
-    patterns: Sequence[URLPattern | URLResolver] | None = None, prefix: str = ""
-) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Every route of the URLconf as (pattern, callback)."""
-    for pattern in get_resolver().url_patterns if patterns is None else patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from walk_routes(pattern.url_patterns, route)
-        else:
-            yield route, pattern.callback
 
 
 def declared_rules() -> Iterator[Rule]:
@@ -360,11 +402,14 @@ def _check_route(route: str, view: Callable[..., Any]) -> Iterator[CheckMessage]
         for klass in view_class.__mro__[: view_class.__mro__.index(PolicyViewSet)]
         for attribute in SEALED & vars(klass).keys()
     )
-    redefined += sorted(SEALED & getattr(view, "initkwargs", {}).keys())
+    redefined += sorted(getattr(view, "initkwargs", {}).keys() - OF_ROUTES)
+    if getattr(view, "unwrapped", None) is not view:
+        redefined.append("the view of its route, wrapped in a decorator that acts before the gate")
     if redefined:
         yield Error(
             f"{name} redefines {', '.join(redefined)}: that is the gate itself.",
-            hint="Say it in the view's rules, or narrow rows in filter_queryset().",
+            hint="Say it in the view's rules, narrow rows in filter_queryset(), or find a helper another "
+            "name. as_view() takes the actions alone, and a route no decorators.",
             id="security.E003",
         )
     for method, action in sorted(getattr(view, "actions", {}).items()):
@@ -403,9 +448,32 @@ def _faults(method: str, action: str, view_class: type[PolicyViewSet], rule: Rul
         isinstance(rule.request, type) and issubclass(rule.request, StrictSerializer | StrictModelSerializer)
     ):
         yield "request must be a strict serializer, or NoBody"
+    yield from _faults_of_repetition(method, action, view_class, rule)
+    if method == "patch" and isinstance(rule.request, type) and _has_nested(rule.request):
+        yield "a PATCH takes no nested objects: a merge patch would have to be merged into them"
     if rule.query is not None and not issubclass(rule.query, QuerySerializer):
         yield "query must be a QuerySerializer"
     if action == "list" and (rule.query is None or not issubclass(rule.query, PageQuery)):
         yield "list needs a query derived from PageQuery"
     if rule.response is None and method != "delete" and rule.status != status.HTTP_204_NO_CONTENT:
         yield "response must be a serializer"
+
+
+def _has_nested(serializer: type[BaseSerializer[Any]]) -> bool:
+    fields = getattr(serializer(), "fields", {}).values()
+    return any(isinstance(field, BaseSerializer) and not field.read_only for field in fields)
+
+
+def _faults_of_repetition(
+    method: str, action: str, view_class: type[PolicyViewSet], rule: Rule
+) -> Iterator[str]:
+    if rule.idempotent and (method != "post" or rule.response is None):
+        yield "idempotent is for a POST with a response"
+    if action == "create" and not (rule.idempotent or rule.repeatable):
+        yield "a create must be idempotent, or say in repeatable why doing it twice does no harm"
+    own = None if view_class.parent is not None or view_class.queryset is None else view_class.queryset.model
+    versioned = own is not None and any(field.name == preconditions.VERSION for field in own._meta.fields)
+    if rule.if_match and not versioned:
+        yield "if_match needs a model with a version"
+    if versioned and method not in {"get", "head"} and action != "create" and rule.if_match is None:
+        yield "if_match must be True, or False where nothing of the object is changed"

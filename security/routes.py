@@ -17,7 +17,7 @@ def resource(prefix: str, view: type[PolicyViewSet], *, actions: tuple[str, ...]
     """``prefix``, ``prefix/<id>`` and ``prefix/<id>/<action>`` (POST) for what ``view.rules`` declares."""
     member = f"{prefix}/<str:id>"
     offered = [(prefix, COLLECTION), (member, MEMBER)]
-    offered += [(f"{member}/{action}", {"post": action}) for action in actions]
+    offered += [(f"{member}/{action.replace('_', '-')}", {"post": action}) for action in actions]
     patterns = []
     for route, methods in offered:
         declared = {method: action for method, action in methods.items() if action in view.rules}

@@ -9,22 +9,28 @@ none. The authentication statement sets the four for the length of the request's
 what they need with ``tenant()``. Where they are not set, there is no row. This net holds without the queryset
 scoping of security.object_permissions, as that one holds without this.
 
-A model of such a table derives from ``TenantModel``, and its migration adds ``RowSecurity``: security.E050
-and E051 otherwise, which end start-up. Tables that authentication reads before a tenant is known are exempt,
-each with its reason in ``EXEMPT``. The owner of the tables is not bound: it migrates. The ops role reads all.
+A model of such a table derives from ``TenantModel``, and its migration adds ``RowSecurity``: security.E050 to
+E052 otherwise, which end start-up. A table that only points to a tenant's rows is one as well. Where one
+tenant's table points to another, the trigger ``SameTenant`` keeps both rows in one organisation
+(security.E053): a foreign key is judged past row security. Tables that authentication reads before a tenant
+is known are exempt, each with its reason in ``EXEMPT``. The owner of the tables is not bound by policies: it
+migrates. The ops role reads all.
 
 OWASP API1:2023. ASVS 8.2.2, 8.2.3, 8.4.1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pgtrigger
 from django.apps import apps
 from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connection, models, transaction
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations import CreateModel, DeleteModel, RenameModel, SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 
 # The nullif: after a SET LOCAL has ended the setting is an empty string, which is no number. The SELECT: so
@@ -41,11 +47,15 @@ SETTINGS = ("app.organisation", "app.member")
 
 #: Tables with an organisation that are not for their tenant alone, and why.
 EXEMPT = {
-    "accounts.membership": "the authentication statement reads it to find the tenant; then its policy holds",
+    "accounts.membership": "authentication finds the tenant by it; its policies let members alone write",
     "oauth.application": "the token endpoint reads it before there is a tenant",
     "oauth.grant": "redeemed by its digest before there is a tenant",
     "oauth.accesstoken": "the authentication statement finds it by its digest",
     "oauth.refreshtoken": "redeemed by its digest before there is a tenant",
+    "oauth.pushedrequest": "redeemed by its digest before there is a tenant; its client may be of none",
+    "oauth.idtoken": "the library's, and empty: there are no ID tokens",
+    "guardian.userobjectpermission": "takes no row: each shared model has grants of its own",
+    "guardian.groupobjectpermission": "takes no row: each shared model has grants of its own",
 }
 
 
@@ -56,6 +66,38 @@ class TenantModel(models.Model):
 
     class Meta:
         abstract = True
+
+
+class TenantTrigger(pgtrigger.Trigger):
+    """A trigger that keeps a row in the organisation of the row that its field ``reference`` names."""
+
+    reference: str
+
+
+class SameTenant(TenantTrigger):
+    """Refuses a row whose ``reference`` is another organisation's row, as it does one that is not there.
+
+    The foreign key takes it: PostgreSQL looks past row security to judge one. So a forgotten filter before a
+    write would tie two tenants together.
+    """
+
+    when = pgtrigger.Before
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+        columns = pgtrigger.UpdateOf(f"{reference}_id", "organisation_id")  # type: ignore[no-untyped-call]  # the library's
+        super().__init__(name=f"same_tenant_{reference}", operation=pgtrigger.Insert | columns)
+
+    def get_func(self, model: Any) -> str:
+        field = model._meta.get_field(self.reference)
+        target = field.related_model._meta.db_table
+        return (
+            f"IF NEW.{field.column} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {target} o "  # noqa: S608  names of models
+            f"WHERE o.{field.target_field.column} = NEW.{field.column} "
+            "AND o.organisation_id = NEW.organisation_id) THEN "
+            "RAISE foreign_key_violation USING MESSAGE = 'no such row in the organisation'; "
+            "END IF; RETURN NEW;"
+        )
 
 
 class RowSecurity(Operation):
@@ -138,31 +180,57 @@ def tenant(organisation_id: int) -> Iterator[None]:
 
 @register(Tags.security)
 def check_row_security(**kwargs: Any) -> list[CheckMessage]:
-    """security.E050: a tenant's table without the migration step; E051: one that is no TenantModel."""
-    messages: list[CheckMessage] = []
-    secured = _secured_by_migrations()
-    for model in apps.get_models():
-        label = model._meta.label_lower
-        if not _has_organisation(model) or label in EXEMPT:
-            continue
-        if not issubclass(model, TenantModel):
-            messages.append(
-                Error(
-                    f"{model._meta.label} has an organisation and is no TenantModel.",
-                    hint="Derive it from security.row_security.TenantModel; if its rows are read before a "
-                    "tenant is known, add it to EXEMPT there, with the reason.",
-                    id="security.E051",
-                )
+    """security.E050: a tenant's table without the migration step; E051: one that is no TenantModel; E052: one
+    without an organisation whose rows belong to a tenant's row; E053: one that may point across tenants."""
+    found = apps.get_models(include_auto_created=True)
+    secured, organisations = _secured_by_migrations(), _organisations(found)
+    return [
+        message
+        for model in found
+        if model._meta.label_lower not in EXEMPT
+        for message in _check_model(model, secured, organisations)
+    ]
+
+
+def _check_model(
+    model: type[models.Model], secured: Collection[str], organisations: Collection[Any]
+) -> Iterator[CheckMessage]:
+    label = model._meta.label
+    if not _has_organisation(model, organisations):
+        if owner := _tenant_behind(model):
+            yield Error(
+                f"{label} points to a tenant's {owner} and says no tenant.",
+                hint="Its rows are the tenant's too: derive it from security.row_security.TenantModel, or "
+                "add it to EXEMPT there, with the reason. A many-to-many field needs a model of its own for "
+                "that (through=).",
+                id="security.E052",
             )
-        elif label not in secured:
-            messages.append(
-                Error(
-                    f"{model._meta.label} is a tenant's table without row-level security.",
-                    hint=f'Add RowSecurity("{model.__name__}") of security.row_security to a migration.',
-                    id="security.E050",
-                )
+        return
+    if not issubclass(model, TenantModel):
+        yield Error(
+            f"{label} has an organisation and is no TenantModel.",
+            hint="Derive it from security.row_security.TenantModel; if its rows are read before a tenant is "
+            "known, add it to EXEMPT there, with the reason.",
+            id="security.E051",
+        )
+        return
+    if model._meta.label_lower not in secured:
+        yield Error(
+            f"{label} is a tenant's table without row-level security.",
+            hint=f'Add RowSecurity("{model.__name__}") of security.row_security to a migration, after the '
+            "table is made.",
+            id="security.E050",
+        )
+    kept = {t.reference for t in getattr(model._meta, "triggers", ()) if isinstance(t, TenantTrigger)}
+    for field in model._meta.concrete_fields:
+        target = field.related_model
+        if isinstance(target, type) and issubclass(target, TenantModel) and field.name not in kept:
+            yield Error(
+                f"{label}.{field.name} may point to another tenant's {target._meta.label}.",
+                hint=f'Add SameTenant("{field.name}") of security.row_security to triggers in its Meta, and '
+                "run makemigrations.",
+                id="security.E053",
             )
-    return messages
 
 
 def _set(cursor: Any, values: list[str]) -> None:
@@ -175,16 +243,56 @@ def _holds(grant: Any) -> str:
     return f"user_id = {PERSON}" if of_person else f"group_id = ANY ({GROUPS})"
 
 
-def _has_organisation(model: type[models.Model]) -> bool:
-    return any(field.attname == "organisation_id" for field in model._meta.concrete_fields)
+def _organisations(found: Iterable[type[models.Model]]) -> set[Any]:
+    """The model of the organisations themselves, as those who call it so point to it."""
+    fields = [field for model in found for field in model._meta.concrete_fields]
+    return {field.related_model for field in fields if field.attname == "organisation_id"} - {None}
+
+
+def _has_organisation(model: type[models.Model], organisations: Collection[Any]) -> bool:
+    """Whatever the column is called."""
+    return any(
+        field.attname == "organisation_id" or field.related_model in organisations
+        for field in model._meta.concrete_fields
+    )
+
+
+def _tenant_behind(model: type[models.Model]) -> str | None:
+    """The tenant's model that a foreign key of ``model`` names, if one does; a generic one may name any."""
+    for field in model._meta.concrete_fields:
+        target = field.related_model
+        if isinstance(target, type) and (
+            issubclass(target, TenantModel) or target._meta.label_lower in EXEMPT
+        ):
+            return target._meta.label
+    generic = any(isinstance(field, GenericForeignKey) for field in model._meta.private_fields)
+    return "row of any model" if generic else None
 
 
 def _secured_by_migrations() -> set[str]:
-    """Labels of the models for which some migration on disk has the step."""
-    loader = MigrationLoader(None)
-    return {
-        f"{app_label}.{operation.model_name.lower()}"
-        for (app_label, _), migration in loader.disk_migrations.items()
-        for operation in migration.operations
-        if isinstance(operation, RowSecurity)
-    }
+    """Labels of the models whose tables have the step, after all migrations on disk."""
+    graph = MigrationLoader(None).graph
+    keys = dict.fromkeys(key for leaf in graph.leaf_nodes() for key in graph.forwards_plan(leaf))
+    return _secured((app, each) for app, name in keys for each in _flat(graph.nodes[app, name].operations))
+
+
+def _flat(operations: Iterable[Operation]) -> Iterator[Operation]:
+    for operation in operations:
+        if isinstance(operation, SeparateDatabaseAndState):
+            yield from _flat([*operation.state_operations, *operation.database_operations])
+        else:
+            yield operation
+
+
+def _secured(operations: Iterable[tuple[str, Operation]]) -> set[str]:
+    """What the operations leave secured: a renamed table keeps its policies, a new one has none."""
+    secured: set[str] = set()
+    for app, operation in operations:
+        if isinstance(operation, RowSecurity):
+            secured.add(f"{app}.{operation.model_name}".lower())
+        elif isinstance(operation, CreateModel | DeleteModel):
+            secured.discard(f"{app}.{operation.name}".lower())
+        elif isinstance(operation, RenameModel) and (old := f"{app}.{operation.old_name}".lower()) in secured:
+            secured.remove(old)
+            secured.add(f"{app}.{operation.new_name}".lower())
+    return secured

@@ -18,6 +18,7 @@ from django.db.models import Model
 from rest_framework import serializers
 
 from security.field_access import FieldRule
+from security.masking import CoveredField
 from security.strict_input import StrictModelSerializer
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -25,11 +26,13 @@ Getter = Callable[[Any], Any]
 
 
 class ReadSerializer(StrictModelSerializer[ModelT]):
-    """A serializer that only reads. Nested readers and method fields are asked; every other field is the
-    attribute itself, in the form that orjson gives it."""
+    """A serializer that only reads. Nested readers, method fields and covered ones are asked; every other
+    field is the attribute itself, in the form that orjson gives it."""
 
     #: Fields that are not for every caller: name → FieldRule (security.field_access).
     field_rules: ClassVar[Mapping[str, FieldRule]] = {}
+    #: Fields that hold a secret which is shown once: no stored answer has them (security.idempotency).
+    shown_once: ClassVar[tuple[str, ...]] = ()
 
     _getters: list[tuple[str, Getter]]
     _permitted: tuple[list[tuple[str, Getter]], list[tuple[str, Getter, FieldRule]]]
@@ -71,6 +74,8 @@ def _getter(field: serializers.Field[Any, Any, Any, Any]) -> Getter:
     source = str(field.source or field.field_name)
     if isinstance(field, serializers.SerializerMethodField):
         return field.to_representation
+    if isinstance(field, CoveredField):
+        return field.show
     read = attrgetter(source)
     if isinstance(field, ReadSerializer | serializers.ListSerializer):
         return lambda instance: field.to_representation(read(instance))

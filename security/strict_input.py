@@ -5,13 +5,15 @@ into something else, so that two layers read one message differently; control an
 that make a name display as another; a query parameter sent twice, of which each layer takes another one.
 Guarantee: unknown body fields and query parameters, repeated parameters, wrong JSON types, values out of
 range and invisible control characters are 400, each named by pointer or parameter. Nothing is written. The
-answer never repeats a value.
+answer never repeats a value. The body of a PATCH is a merge patch: what is not sent stays, and ``null``
+removes, which is to say sets what a create would that leaves the field out; where it may not be left out,
+null is 400.
 
 Every serializer of the project is strict, lists its fields in a tuple, and bounds its strings and integers:
 security.E010 to E015 otherwise, which end start-up. Uniqueness is the database's to judge: DRF's validators
 ask it unscoped, and so would tell one tenant about another's rows.
 
-OWASP API3:2023, API6:2023. ASVS 1.5.2, 2.2.1, 2.2.2, 2.2.3, 15.3.3. RFC 6901, RFC 3339.
+OWASP API3:2023, API6:2023. ASVS 1.5.2, 2.2.1, 2.2.2, 2.2.3, 15.3.3. RFC 6901, RFC 7396, RFC 3339.
 """
 
 import datetime
@@ -37,6 +39,8 @@ from rest_framework.settings import api_settings
 from rest_framework.validators import UniqueValidator
 
 MAX_ERRORS = 100
+#: Characters of an unknown name that the answer repeats.
+MAX_ECHO = 128
 
 #: Controls, formatting (bidirectional overrides, zero-width space, tags), surrogates, unassigned.
 REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Cn"})
@@ -263,6 +267,21 @@ def parse_query(serializer_class: type[QuerySerializer], query_params: QueryDict
     return cast(dict[str, Any], serializer.validated_data)
 
 
+def merge_patch(serializer_class: type[serializers.BaseSerializer[Any]], patch: Any) -> Any:
+    """``patch`` with the value that removal leaves in place of each ``null`` (RFC 7396).
+
+    Nothing is nested (security.E002). A required field keeps its null, which is refused; so does one for
+    which null is a value of its own.
+    """
+    if not isinstance(patch, dict) or None not in patch.values():
+        return patch
+    merged = dict(patch)
+    for name, field in serializer_class().fields.items():  # type: ignore[attr-defined]  # a strict one has fields
+        if name in merged and merged[name] is None and not (field.required or field.allow_null):
+            merged[name] = _default(serializer_class, field)
+    return merged
+
+
 def problem_errors(exc: ValidationError, *, kind: str = "body") -> list[dict[str, str]]:
     """``exc`` as the ``errors`` member of problem details: pointer (RFC 6901) or parameter, code, detail."""
     faults = []
@@ -358,6 +377,13 @@ def _strictly(serializer: Any, data: Any, parse: Any) -> Any:
     return values
 
 
+def _default(serializer_class: type[Any], field: serializers.Field[Any, Any, Any, Any]) -> Any:
+    """What a create stores that leaves the field out."""
+    if field.default is not serializers.empty:
+        return field.get_default()
+    return serializer_class.Meta.model._meta.get_field(field.source or field.field_name).get_default()
+
+
 def _is_query(field: serializers.Field[Any, Any, Any, Any]) -> bool:
     return isinstance(field.root, QuerySerializer)
 
@@ -376,7 +402,7 @@ def _defaults(serializer_class: type[QuerySerializer]) -> dict[str, Any]:
 def _walk_errors(detail: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], ErrorDetail]]:
     if isinstance(detail, dict):
         for key, value in detail.items():
-            here = path if key == api_settings.NON_FIELD_ERRORS_KEY else (*path, str(key))
+            here = path if key == api_settings.NON_FIELD_ERRORS_KEY else (*path, _shown(str(key)))
             yield from _walk_errors(value, here)
     elif isinstance(detail, list):
         for index, value in enumerate(detail):
@@ -385,6 +411,11 @@ def _walk_errors(detail: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str
                 yield from _walk_errors(value, (*path, str(index)) if nested else path)
     else:
         yield path, detail
+
+
+def _shown(name: str) -> str:
+    """A name as the answer repeats it: the beginning of it, without controls and what does not show."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in name[:MAX_ECHO])
 
 
 def _subclasses(base: type[Any]) -> Iterator[type[Any]]:

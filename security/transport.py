@@ -3,20 +3,55 @@
 Threat: a client that calls http:// has already sent its token in the clear; a redirect hides that from its
 developer for ever. A forged Host ends up in links and caches. Guarantee: a request that did not arrive over
 TLS gets 403 problem details without a Location header, whatever the route; a Host that ALLOWED_HOSTS does
-not list is 400 before any view; a body without Content-Length is 411, never silently ignored. TLS itself is
-the server's or the gateway's.
+not list is 400 before any view; a body that is announced without Content-Length is 411. Query strings and
+forms are read as UTF-8, whatever charset a Content-Type names: Django would read them by it, before there is
+a handler that could answer for what fails. A Content-Type that is long, or whose parameters cannot be read,
+is that of nothing in particular. TLS itself is the server's or the gateway's.
 
 OWASP API8:2023. ASVS 4.1.2, 12.2.1.
 """
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponseBase
+from django.http.multipartparser import MultiPartParserError
+from django.utils.http import parse_header_parameters
 
 from security.errors import problem_response
+from security.request_body import Body
 
+#: Characters of a Content-Type. Its parser takes time with the square of them, before anything is limited.
+MAX_CONTENT_TYPE = 256
+UNREADABLE = "application/octet-stream"
 WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+class Utf8Request(WSGIRequest):
+    """The request class of config.wsgi: its text is UTF-8, and neither making nor reading one can fail."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        environ["wsgi.input"] = Body(environ)
+        super().__init__(environ)
+
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        sent = meta.get("CONTENT_TYPE", "")
+        try:
+            if len(sent) > MAX_CONTENT_TYPE:
+                raise ValueError
+            self.content_type, self.content_params = parse_header_parameters(sent)
+        except (TypeError, ValueError):  # parameters in charsets that do not exist, or in parts without order
+            # Replaced: whoever parses it after us would fail as well.
+            meta["CONTENT_TYPE"] = self.content_type = UNREADABLE
+            self.content_params = {}
+
+    def parse_file_upload(self, META: Any, post_data: Any) -> Any:  # noqa: N803  Django's name
+        try:
+            return super().parse_file_upload(META, post_data)
+        except (TypeError, ValueError):  # as above, in the headers of a part
+            raise MultiPartParserError("The headers of a part cannot be read.") from None
 
 
 class TransportMiddleware:
@@ -26,7 +61,7 @@ class TransportMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.method in WITH_BODY and not request.META.get("CONTENT_LENGTH") and _has_body(request):
+        if _has_body_without_length(request):
             # Django reads nothing without a length: the request would be served as if it had no body.
             return problem_response(request, HTTPStatus.LENGTH_REQUIRED, detail="Send Content-Length.")
         request.get_host()  # raises DisallowedHost (400); Django looks only where a view asks
@@ -39,6 +74,11 @@ class TransportMiddleware:
         )
 
 
-def _has_body(request: HttpRequest) -> bool:
-    source = request.META.get("wsgi.input")
-    return source is not None and bool(source.read(1))
+def _has_body_without_length(request: HttpRequest) -> bool:
+    """By the header alone: reading would wait for whoever sends nothing, before anything is limited."""
+    meta = request.META
+    if request.method not in WITH_BODY or meta.get("CONTENT_LENGTH"):
+        return False
+    # HTTP/2 has frames in place of the header; whoever sends a body says of which type it is.
+    in_frames = meta["SERVER_PROTOCOL"].startswith("HTTP/2") and request.method != "DELETE"
+    return "HTTP_TRANSFER_ENCODING" in meta or (in_frames and bool(meta.get("CONTENT_TYPE")))

@@ -3,10 +3,12 @@
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
@@ -15,22 +17,65 @@ from psycopg import sql
 from config import environment
 from security import audit
 from security.database_roles import owner
-from tests import factories, visibility
+from tests import answers, asvs, factories, visibility
 from tests.clients import Api
 from tests.live.service import Service, with_database
 
+WATCH = pytest.StashKey[answers.Watch]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    """In the gate, a requirement whose test was skipped is not met (tests.asvs)."""
+    report = yield
+    if asvs.is_unproven(item, report):
+        report.outcome, report.longrepr = "failed", f"{item.nodeid} proves a requirement, and did not run."
+    return report
+
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
-    """Create and migrate the test database as its owner; test as the service role."""
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: Any, django_db_modify_db_settings: None
+) -> Iterator[int]:
+    """Create and migrate the process's test database as its owner; test as the service role.
+
+    Gives how many people there were before any test.
+    """
     with django_db_blocker.unblock():
         with owner():
             created = setup_databases(verbosity=0, interactive=False)
             visibility.add_policy()
+            people = get_user_model().objects.count()
         connection.close()
-    yield
+    yield people
     with django_db_blocker.unblock(), owner():
         teardown_databases(created, verbosity=0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watched(request: pytest.FixtureRequest) -> Iterator[answers.Watch]:
+    """Every answer of the run is looked at (tests.answers)."""
+    with answers.watch() as seen:
+        request.config.stash[WATCH] = seen
+        yield seen
+
+
+@pytest.fixture(autouse=True)
+def _no_answer_had_a_fault(request: pytest.FixtureRequest, watched: answers.Watch) -> Iterator[None]:
+    """A fault that the test's own code has caught, in a thread or a retry, is one all the same."""
+    watched.faults.clear()
+    watched.broken = request.node.get_closest_marker("broken") is not None
+    yield
+    found, watched.faults = watched.faults, []
+    if found:
+        pytest.fail("\n".join(found[:10]), pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    seen = config.stash.get(WATCH, None)
+    if seen is not None and seen.answers:
+        each = seen.seconds / seen.answers * 1e6
+        terminalreporter.write_line(f"{seen.answers} answers were looked at, {each:.0f} µs each.")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,9 +132,9 @@ def api(acme: Any, auditor: Any) -> Api:
     return Api(factories.token(auditor, acme))
 
 
-@pytest.fixture(scope="session")
-def live_database() -> Iterator[dict[str, str]]:
-    """A database for served tests, beside the one of the transactional tests; as environment variables."""
+@contextmanager
+def _database() -> Iterator[dict[str, str]]:
+    """An empty database beside the one of the transactional tests, as environment variables."""
     name = f"live_{secrets.token_hex(6)}"
     owner_url = environment.secret("DATABASE_OWNER_URL")
     urls = {"DATABASE_URL": environment.secret("DATABASE_URL"), "DATABASE_OWNER_URL": owner_url}
@@ -99,6 +144,20 @@ def live_database() -> Iterator[dict[str, str]]:
         owner_connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         yield {variable: with_database(url, name) for variable, url in urls.items()}
         owner_connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def live_database() -> Iterator[dict[str, str]]:
+    """The database of ``live``. Who seeds it again changes the passwords of the demo's people."""
+    with _database() as variables:
+        yield variables
+
+
+@pytest.fixture
+def own_database() -> Iterator[dict[str, str]]:
+    """A database of one test's own, for what it migrates and seeds."""
+    with _database() as variables:
+        yield variables
 
 
 @pytest.fixture(scope="session")

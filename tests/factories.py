@@ -22,6 +22,11 @@ CALLBACK = "https://client.example/callback"
 number = count(1)
 
 
+def address() -> str:
+    """A peer's address that no other test has used: of a network of its own, since IPv6 is limited by /64."""
+    return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+
+
 def organisation(name: str = "", currency: str = "EUR") -> Organisation:
     return Organisation.objects.create(name=name or f"Organisation {next(number)}", currency=currency)
 
@@ -88,7 +93,7 @@ def token(
         token_checksum=digest(value),
         scope=" ".join(all_scopes()) if scopes is None else scopes,
         expires=timezone.now() + (lifetime or timedelta(seconds=seconds)),
-        **{"auth_time": timezone.now(), "acr": "aal1", "amr": ["pwd"], **fields},
+        **{"auth_time": timezone.now(), "acr": "aal2", "amr": ["pwd", "otp", "mfa"], **fields},
     )
     return value
 

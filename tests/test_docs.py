@@ -1,14 +1,20 @@
 """The documents keep up with the code."""
 
+import ast
 import re
 
 import pytest
 
+from config import settings as production
 from deploy.local.postgres import ROOT
+from security.audit_trail import AuditEventReader
 
 PAGES = ROOT / "docs" / "controls"
 NO_CONTROL = {"__init__", "apps", "models"}
 MODULES = sorted(path.stem for path in (ROOT / "security").glob("*.py") if path.stem not in NO_CONTROL)
+#: Those that stay in a fork and write events.
+PACKAGES = ("accounts", "security")
+TAG = re.compile(r"[a-z]+:[a-z-]+:[a-z-]+")
 CHECK_ID = re.compile(r'id="(security\.E\d{3})"')
 
 
@@ -51,10 +57,15 @@ def test_check_ids_are_unique_and_indexed_in_order():
         "README.md",
         "CONTRIBUTING.md",
         "SECURITY.md",
+        "docs/accounts-payable.md",
+        "docs/asvs.md",
         "docs/compose.md",
+        "docs/cryptography.md",
+        "docs/events.md",
         "docs/lab.md",
         "docs/members.md",
         "docs/oauth.md",
+        "docs/one-request.md",
         "docs/sign-in.md",
     ],
 )
@@ -68,6 +79,61 @@ def test_links_lead_somewhere(name):
 @pytest.mark.parametrize("target", re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text()))
 def test_the_readmes_commands_exist(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def cells(page, title):
+    """The rows of the first table below a heading, without its head."""
+    section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", page.read_text(), re.DOTALL | re.MULTILINE)[1]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    return rows[2:]
+
+
+def tags_of(*packages):
+    """The tags of audit events that the source of these packages has."""
+    strings = {
+        node.value
+        for package in packages
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return {text for text in strings if TAG.fullmatch(text)}
+
+
+@pytest.mark.asvs("16.1.1")
+def test_every_event_column_and_logger_is_on_its_page():
+    page = ROOT / "docs" / "events.md"
+    events = " ".join(tag for tag, _ in cells(page, "Events of the audit trail"))
+    loggers = " ".join(name for name, _ in cells(page, "Lines of the log"))
+    columns = re.search(r"^## Columns of an event\n\n(.*?)\n\n", page.read_text(), re.DOTALL | re.MULTILINE)
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if "getLogger(__name__)" in path.read_text()
+    }
+
+    assert set(re.findall(r"`([a-z:-]+)`", events)) == tags_of(*PACKAGES)
+    assert {name for name in re.findall(r"`([a-z._]+)`", loggers) if name.startswith(PACKAGES)} == modules
+    assert set(re.findall(r"`(\w+)`", columns[1])) == set(AuditEventReader.Meta.fields)
+
+
+def test_the_readme_tells_what_each_directory_is():
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    told = set(re.findall(r"^\| `(\w+)/` \|", (ROOT / "README.md").read_text(), re.MULTILINE))
+
+    assert packages <= told
+
+
+@pytest.mark.asvs("2.1.3")
+def test_the_pages_name_every_limit_with_its_default():
+    pages = "".join((PAGES / f"{name}.md").read_text() for name in ("throttling", "page-limits", "quotas"))
+    told = dict(re.findall(r"`((?:THROTTLE|QUOTA)_[A-Z_]+)`,? `(\d+/\d+)`", pages))
+    limits = {f"THROTTLE_{name}": rate for name, rate in production.THROTTLES.items()}
+    limits |= {f"THROTTLE_PAGE_{name}": rate for name, rate in production.PAGE_LIMITS.items()}
+    limits |= {f"QUOTA_{name}": rate for name, rate in production.QUOTAS.items()}
+
+    assert told == {name.upper(): rate for name, rate in limits.items()}
 
 
 def test_the_readmes_example_is_the_code():

@@ -6,7 +6,8 @@ and one SELECT finds the token by digest, joins the client, the person and their
 security.row_security goes by for the rest of the transaction in its own select list. No row, no tenant: an
 expired token, a token for another resource, an inactive person and a former member all look like an unknown
 token, and so does a service client whose responsible person is but a contact. So does a token that is bound
-to a key and comes as Bearer, or one that is not and comes as DPoP (accounts.oauth.dpop).
+to a key and comes as Bearer, or one that is not and comes as DPoP (accounts.oauth.dpop). A role that needs a
+second factor is not had by a token that came from a session without: whoever is promoted signs in anew.
 
 RFC 6750, RFC 8707, RFC 9449. OWASP API2:2023. ASVS 6.3.4, 10.3.1, 10.3.2, 10.3.5, 14.2.1.
 """
@@ -23,9 +24,18 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.models import User
+from accounts.oauth.authentication_context import STRONG
 from accounts.oauth.dpop import InvalidDPoPProof, NonceRequired, Proof, is_scheme
 from accounts.oauth.validators import digest
-from security.errors import REALM, InvalidCredentials, InvalidProof, InvalidToken, UseNonce
+from accounts.second_factor import roles_requiring_mfa
+from security.errors import (
+    REALM,
+    InsufficientAuthentication,
+    InvalidCredentials,
+    InvalidProof,
+    InvalidToken,
+    UseNonce,
+)
 from security.scopes import CONTACT_ROLE, SERVICE_ROLE, Access
 from security.throttling import Once
 
@@ -63,7 +73,10 @@ class BearerAuthentication(BaseAuthentication):
     clock: ClassVar[Callable[[], datetime]] = timezone.now
 
     def authenticate(self, request: Request) -> tuple[User, Access] | None:
-        """None without credentials. Raises InvalidToken, InvalidProof, UseNonce; InvalidCredentials (400)."""
+        """None without credentials.
+
+        Raises InvalidToken, InvalidProof, UseNonce, InsufficientAuthentication; InvalidCredentials (400).
+        """
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not header:
             return None
@@ -94,6 +107,8 @@ class BearerAuthentication(BaseAuthentication):
             groups=tuple(int(group) for group in row[17].split(",") if group),
             once=_use_of_proof(request, match[1], row[11]),
         )
+        if access.role in roles_requiring_mfa() and access.acr not in STRONG:
+            raise InsufficientAuthentication({"acr_values": " ".join(STRONG)})
         # For what runs outside DRF: the access log and the audit of refusals.
         request._request.access = access  # type: ignore[attr-defined]  # read by audit and log
         return User(id=access.user_id, public_id=access.user_public_id), access

@@ -18,6 +18,8 @@ from typing import Any
 from django.utils.dateparse import parse_datetime
 
 LEVELS = ("aal1", "aal2", "phr")
+#: Those with a second factor.
+STRONG = ("aal2", "phr")
 PASSKEY = frozenset({"hwk", "swk", "pop"})
 SECOND_FACTOR = frozenset({"otp", "mfa"})
 

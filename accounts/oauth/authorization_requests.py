@@ -14,6 +14,7 @@ import copy
 import hashlib
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.http import HttpRequest, QueryDict
 from oauth2_provider.exceptions import FatalClientError, OAuthToolkitError
@@ -48,6 +49,12 @@ class AuthorizationRequest:
     def digest(self) -> str:
         """Names this request among those of one session."""
         return hashlib.sha256(self.request.GET.urlencode().encode()).hexdigest()
+
+    @property
+    def origin(self) -> str:
+        """Of the redirect URI, as a policy for content names it."""
+        target = urlsplit(self.redirect_uri)
+        return f"{target.scheme}://{target.netloc}"
 
     @property
     def wants_authentication(self) -> bool:

@@ -95,8 +95,8 @@ class Proof:
         if not isinstance(nonce, str) or not is_nonce(nonce, now):
             raise NonceRequired
         jkt = str(key.thumbprint())
-        # Beyond this the proof is too old to be taken, whatever is remembered of it.
-        return cls(jkt, Once(f"dpop:{jkt}:{jti}", MAX_AGE_SECONDS + MAX_AHEAD_SECONDS))
+        # Until the proof is too old to be taken: its second and this one are both counted whole.
+        return cls(jkt, Once(f"dpop:{jkt}:{jti}", MAX_AGE_SECONDS + MAX_AHEAD_SECONDS + 1))
 
     def is_by(self, jkt: str) -> bool:
         return compare_digest(self.jkt, jkt)

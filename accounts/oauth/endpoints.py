@@ -31,7 +31,7 @@ from security.errors import DependencyUnavailable, TooManyRequests, render
 REPEATABLE = frozenset({"resource"})
 
 
-@method_decorator(csrf_exempt, name="dispatch")
+@method_decorator(csrf_exempt, name="dispatch")  # for clients: own credentials, no cookie
 class Endpoint(OAuthLibMixin, View):
     """Subclasses define ``answer``."""
 
@@ -49,7 +49,7 @@ class Endpoint(OAuthLibMixin, View):
 
     def answer(self, request: HttpRequest) -> HttpResponseBase:
         """The answer to a form that is well-formed. May raise OAuth2Error."""
-        raise NotImplementedError
+        raise NotImplementedError  # each endpoint has its own
 
     def client(self, request: HttpRequest) -> Application:
         """The client, authenticated as it is registered to be. Raises OAuth2Error."""

@@ -8,18 +8,21 @@ of what the API would refuse, it learns the same: ``{"active": false}``.
 RFC 7662, RFC 9449 section 6.2, RFC 9470 section 6.2. ASVS 10.3.1, 10.4.9.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils import timezone
 from oauthlib.oauth2 import InvalidClientError
 
 from accounts.models import Membership
+from accounts.oauth.authentication_context import STRONG
 from accounts.oauth.endpoints import Endpoint, oauth_error
 from accounts.oauth.models import AccessToken, Application, RefreshToken
 from accounts.oauth.validators import digest
+from accounts.second_factor import roles_requiring_mfa
+from security.scopes import CONTACT_ROLE
 
 
 class IntrospectTokenView(Endpoint):
@@ -60,15 +63,17 @@ def _access_token(text: str, caller: Application) -> dict[str, Any] | None:
 
 
 def _refresh_token(text: str, caller: Application) -> dict[str, Any] | None:
+    now, idle = timezone.now(), timedelta(seconds=settings.OAUTH2_PROVIDER["REFRESH_TOKEN_EXPIRE_SECONDS"])
     token = (
-        RefreshToken.objects.select_related("application", "organisation")
-        .filter(token_checksum=digest(text), application=caller, revoked=None, access_token__isnull=False)
-        .filter(family_expires_at__gt=timezone.now())
+        RefreshToken.objects.select_related("application", "organisation", "access_token")
+        .filter(token_checksum=digest(text), application=caller, revoked=None)
+        .filter(family_expires_at__gt=now, access_token__expires__gt=now - idle)
         .first()
     )
     if token is None or not _is_alive(token):
         return None
-    return {**_common(token), "exp": int(token.family_expires_at.timestamp())}
+    ends = min(token.family_expires_at, token.access_token.expires + idle)
+    return {**_common(token), "exp": int(ends.timestamp())}
 
 
 def _common(token: Any) -> dict[str, Any]:
@@ -86,8 +91,16 @@ def _concerns(token: AccessToken, caller: Application) -> bool:
 
 
 def _is_alive(token: Any) -> bool:
-    """The API's own question: an active person, or the service client's, who is a member."""
+    """The API's own question: an active person, or the service client's, who is a member and no contact.
+
+    In a role that needs a second factor, after a sign-in with one.
+    """
     person = token.user_id or token.application.user_id
-    return Membership.objects.filter(
-        Q(user__is_active=True), user_id=person, organisation_id=token.organisation_id
-    ).exists()
+    memberships = Membership.objects.filter(
+        user_id=person, user__is_active=True, organisation_id=token.organisation_id
+    )
+    if token.user_id is None:
+        memberships = memberships.exclude(role=CONTACT_ROLE)
+    elif token.acr not in STRONG:
+        memberships = memberships.exclude(role__in=roles_requiring_mfa())
+    return memberships.exists()

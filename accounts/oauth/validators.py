@@ -25,9 +25,11 @@ from oauth2_provider.settings import oauth2_settings
 from oauthlib.oauth2.rfc6749 import errors
 
 from accounts.models import Membership
+from accounts.oauth.authentication_context import LEVELS
 from accounts.oauth.backends import JKT
 from accounts.oauth.client_assertions import ClientAssertion, InvalidAssertion
 from accounts.oauth.models import CLIENT_SECRET, FAPI2, AccessToken, Application, Grant, RefreshToken
+from accounts.second_factor import roles_requiring_mfa
 from security import throttling
 from security.identifiers import uuid7
 from security.scopes import CONTACT_ROLE
@@ -67,7 +69,7 @@ class OAuthValidator(OAuth2Validator):
     def authenticate_client(self, request: Any, *args: Any, **kwargs: Any) -> bool:
         """One way at a time, and the one that the client is registered for.
 
-        The secret, in the header or in the body, or a signed assertion.
+        The secret, in the header or in the body, or a signed assertion. A client_id beside it is the same.
         """
         basic = self._extract_basic_auth(request) is not None
         asserted = _has_assertion(request)
@@ -76,10 +78,19 @@ class OAuthValidator(OAuth2Validator):
         if asserted:
             return self._authenticate_assertion(request)
         authenticate = self._authenticate_basic_auth if basic else self._authenticate_request_body
-        return bool(authenticate(request)) and request.client.token_endpoint_auth_method == CLIENT_SECRET
+        return (
+            bool(authenticate(request))
+            and request.client.token_endpoint_auth_method == CLIENT_SECRET
+            and request.client_id in {None, request.client.client_id}
+        )
+
+    def _extract_basic_auth(self, request: Any) -> str | None:
+        """The scheme is the same in any case (RFC 9110 section 11.1); the library knows one spelling."""
+        scheme, _, credentials = str(request.headers.get("HTTP_AUTHORIZATION", "")).partition(" ")
+        return credentials if scheme.lower() == "basic" else None
 
     def _authenticate_assertion(self, request: Any) -> bool:
-        """RFC 7523. A client_id beside it has to be the same."""
+        """RFC 7523."""
         parameters = dict(request.decoded_body or [])
         assertion = ClientAssertion(
             parameters.get("client_assertion", ""), parameters.get("client_assertion_type", "")
@@ -177,9 +188,9 @@ class OAuthValidator(OAuth2Validator):
         if grant.dpop_jkt and not compare_digest(grant.dpop_jkt, request.headers[JKT]):
             return False
         request.grant = grant
-        request.scopes = grant.scope.split()
+        request.scopes = _still_allowed(grant.scope, client)
         request.user = grant.user
-        return True
+        return bool(request.scopes)
 
     def confirm_redirect_uri(
         self,
@@ -239,6 +250,28 @@ class OAuthValidator(OAuth2Validator):
             RefreshToken.revoke_family(token.token_family)
             return False
         return bool(super().validate_refresh_token(refresh_token, client, request, *args, **kwargs))
+
+    def get_original_scopes(self, refresh_token: str, request: Any, *args: Any, **kwargs: Any) -> list[str]:
+        """What was granted, as far as the client may still have it: its list may have been cut since."""
+        granted = super().get_original_scopes(refresh_token, request, *args, **kwargs)
+        allowed = _still_allowed(granted or "", request.client)
+        if not allowed:
+            raise errors.InvalidScopeError(request=request)
+        return allowed
+
+    # --- revocation ---
+
+    def revoke_token(self, token: str, token_type_hint: str, request: Any, *args: Any, **kwargs: Any) -> None:
+        """RFC 7009. A refresh token ends its family, also if it is spent: it may be all that its client has.
+
+        Locked, so that a refresh at the same moment ends as well. The person first, as a refresh does: what
+        is refreshed may be another token of the family than this one.
+        """
+        held = RefreshToken.objects.filter(token_checksum=digest(token), application=request.client)
+        _may_act(held)
+        for family in held.select_for_update(of=("self",)).values_list("token_family", flat=True):
+            RefreshToken.revoke_family(family)
+        super().revoke_token(token, token_type_hint, request, *args, **kwargs)
 
     # --- what is issued ---
 
@@ -316,6 +349,10 @@ def _carried(request: Any, previous_refresh_token: RefreshToken | None) -> dict[
     return {"organisation_id": client.organisation_id}
 
 
+def _still_allowed(granted: str, client: Application) -> list[str]:
+    return [scope for scope in granted.split() if scope in client.scopes]
+
+
 def _has_assertion(request: Any) -> bool:
     return any(
         name in {"client_assertion", "client_assertion_type"} for name, _ in request.decoded_body or []
@@ -336,14 +373,17 @@ def _is_holder(token: RefreshToken, request: Any) -> bool:
 
 
 def _may_act(held: QuerySet[Any]) -> bool:
-    """Whether the user of what is held is active and still a member of its organisation.
+    """Whether the user of what is held is active and still a member of its organisation, in a role that the
+    sign-in behind it is strong enough for.
 
     Locks both until what is issued is committed: a removal or a new password waits, and then ends that too.
     """
-    person = held.values_list("user_id", "organisation_id").first()
-    if person is None:
+    found = held.values_list("user_id", "organisation_id", "acr").first()
+    if found is None:
         return False
-    return _lock_membership(*person) is not None
+    *person, acr = found
+    membership = _lock_membership(*person)
+    return membership is not None and not (acr == LEVELS[0] and membership.role in roles_requiring_mfa())
 
 
 def _lock_membership(user_id: int, organisation_id: int) -> Membership | None:

@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.db.models import Exists, OuterRef
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.generic.base import TemplateResponseMixin
@@ -23,6 +24,7 @@ from oauth2_provider.views.base import TokenView as LibraryTokenView
 from oauthlib.oauth2.rfc6749 import errors
 from oauthlib.openid.connect.core.exceptions import ConsentRequired, LoginRequired
 
+from accounts import redirects
 from accounts.models import Membership
 from accounts.oauth import pushed_requests
 from accounts.oauth.authentication_context import AuthenticationContext
@@ -30,6 +32,7 @@ from accounts.oauth.authorization_requests import AuthorizationRequest, validate
 from accounts.oauth.endpoints import Endpoint, oauth_error
 from accounts.oauth.models import AccessToken, RefreshToken
 from accounts.oauth.validators import digest
+from accounts.sessions import SessionStore
 from accounts.views import limit
 from security import audit
 from security.client_ip import client_address, throttle_key
@@ -64,7 +67,7 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
         if refused is not None:
             return refused
         if request.method not in {"GET", "POST"}:
-            return cast(HttpResponseBase, self.http_method_not_allowed(request))
+            return HttpResponseNotAllowed(["GET", "POST"])
         now = timezone.now()
         try:
             self.asked = self._read(request, now)
@@ -112,6 +115,7 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
         if self.asked.wants_authentication:
             sent = {**request.session.get(SENT_TO_SIGN_IN, {}), self.asked.digest: now.isoformat()}
             request.session[SENT_TO_SIGN_IN] = dict(list(sent.items())[-MAX_SENT:])
+            redirects.may_lead_to(request, self.asked.origin)  # if it is still not enough
         page = settings.REAUTHENTICATION_URL if request.user.is_authenticated else settings.LOGIN_URL
         return redirect_to_login(request.get_full_path(), page)
 
@@ -119,19 +123,20 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
 
     def _ask(self, request: HttpRequest, error: str = "") -> HttpResponse:
         words = all_scopes()
-        target = urlsplit(self.asked.redirect_uri)
         response = self.render_to_response(
             {
                 "application": self.asked.application,
                 "scopes": [(scope, words[scope]) for scope in self.asked.scopes],
                 "memberships": self._memberships(request),
-                "destination": target.netloc,
+                "destination": urlsplit(self.asked.redirect_uri).netloc,
+                "resources": self.asked.resource,
+                "days": settings.REFRESH_FAMILY_LIFETIME.days,
                 "error": error,
             },
             status=HTTPStatus.BAD_REQUEST if error else HTTPStatus.OK,
         )
         # Browsers hold the redirect after a form to form-action as well.
-        sources = {"form-action": ["'self'", f"{target.scheme}://{target.netloc}"]}
+        sources = {"form-action": ["'self'", self.asked.origin]}
         response._csp_update = sources  # type: ignore[attr-defined]  # django-csp's own way
         return response
 
@@ -150,6 +155,12 @@ class AuthorizeView(TemplateResponseMixin, BaseAuthorizationView):
         )
         if allow and membership is None:
             return self._ask(request, error="Choose the organisation.")
+        if not cast(SessionStore, request.session).is_open():
+            # It ended while this waited for the lock, with a new password, say: it decides nothing any more.
+            request.session.flush()
+            response = redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
+            response.status_code = HTTPStatus.SEE_OTHER
+            return response
         if "request_uri" in request.GET and not pushed_requests.spend(request):
             raise pushed_requests.InvalidRequestUriError
         sent = request.session.get(SENT_TO_SIGN_IN, {})
@@ -228,10 +239,11 @@ class RevokeTokenView(Endpoint):
 
     def answer(self, request: HttpRequest) -> HttpResponseBase:
         checksum = digest(request.POST.get("token", ""))
+        family = RefreshToken.objects.filter(token_family=OuterRef("token_family"), revoked=None)
         token = (
             AccessToken.objects.select_related("user", "application").filter(token_checksum=checksum).first()
             or RefreshToken.objects.select_related("user", "application")
-            .filter(token_checksum=checksum, revoked=None)
+            .filter(Exists(family), token_checksum=checksum)
             .first()
         )
         _, headers, body, status = self.create_revocation_response(request)

@@ -29,7 +29,7 @@ if len(SECRET_KEY) < MIN_SECRET_LENGTH or len(set(SECRET_KEY)) < 10:
     )
 if any(word in SECRET_KEY.lower() for word in PLACEHOLDERS):
     raise ImproperlyConfigured("SECRET_KEY is a placeholder: give random characters of your own.")
-#: Former keys, newest first: what they sealed and signed is still read, and nothing is written with them.
+#: Former keys, newest first: what they signed is still read, and nothing is signed with them.
 SECRET_KEY_FALLBACKS = env.secret("SECRET_KEY_FALLBACKS", default="").split()
 
 DEBUG = False
@@ -48,6 +48,11 @@ if not ALLOWED_HOSTS or any(host.startswith(("*", ".")) for host in ALLOWED_HOST
 
 #: What this service signs for itself, the first of several with it (security.keyring). None: SECRET_KEY does.
 SIGNING_KEYS = env.secret("SIGNING_KEYS", default="").replace(",", " ").split()
+
+#: What lies encrypted in the database: "id:key", of which the first encrypts and all decrypt; and the key of
+#: the indexes by which some of it is found (security.encryption).
+ENCRYPTION_KEYS = env.secret("ENCRYPTION_KEYS").replace(",", " ").split()
+BLIND_INDEX_KEY = env.secret("BLIND_INDEX_KEY")
 
 #: The https:// origin under which clients reach the service: the OAuth issuer and the resource identifier.
 PUBLIC_URL = env.https_origin("PUBLIC_URL")
@@ -86,6 +91,7 @@ MIDDLEWARE = [
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "csp.middleware.CSPMiddleware",
     "security.errors.ProblemMiddleware",
+    "security.limits.LimitsMiddleware",
     "security.transport.TransportMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -180,7 +186,7 @@ PASSWORD_HASHERS = [
 AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
-        "OPTIONS": {"min_length": 12},
+        "OPTIONS": {"min_length": 15},
     },
     {"NAME": "accounts.passwords.MaximumLengthValidator"},
     {
@@ -189,12 +195,11 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "accounts.passwords.CommonLongPasswordValidator"},
+    {"NAME": "accounts.passwords.ContextValidator"},
 ]
 #: Seconds for which a link to set a new password is good.
 PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "/sign-in"
-#: Where somebody who is signed in has to authenticate again (accounts.oauth.views).
-REAUTHENTICATION_URL = "/reauthenticate"
 LOGIN_REDIRECT_URL = "/docs"
 #: Where somebody who is signed in shows again that it is they (accounts.reauthentication).
 REAUTHENTICATION_URL = "/reauthenticate"
@@ -216,8 +221,6 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 #: A passkey is unlocked by its owner, always, so it is two factors.
 MFA_WEBAUTHN_USER_VERIFICATION = "required"
 MFA_RATE_LIMITS = False
-MFA_RECOVERY_CODE_DIGITS = 10
-MFA_RECOVERY_CODES_SHOW_ONCE = True
 
 SESSION_COOKIE_NAME = "__Host-session"
 SESSION_COOKIE_SECURE = True
@@ -226,6 +229,8 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 SESSION_IDLE_SECONDS = int(timedelta(minutes=30).total_seconds())
+#: Signing in once more than this ends the session that was used least lately.
+SESSIONS_PER_PERSON = 10
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 CSRF_COOKIE_NAME = "__Host-csrf"
@@ -238,6 +243,9 @@ CSRF_FAILURE_VIEW = "security.errors.csrf_failure"
 ANONYMOUS_USER_NAME = None
 GUARDIAN_MONKEY_PATCH_USER = False
 GUARDIAN_MONKEY_PATCH_GROUP = False
+
+#: How long a request with the same Idempotency-Key gets the answer of the first.
+IDEMPOTENCY_LIFETIME = timedelta(hours=24)
 
 #: How long the link of an invitation works.
 INVITATION_LIFETIME = timedelta(days=7)
@@ -305,8 +313,12 @@ REST_FRAMEWORK: dict[str, Any] = {
     # view that escaped it: nobody gets in.
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.oauth.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["security.scopes.DenyAll"],
-    "DEFAULT_PARSER_CLASSES": ["security.json_parser.StrictJSONParser"],
+    "DEFAULT_PARSER_CLASSES": [
+        "security.json_parser.StrictJSONParser",
+        "security.json_parser.MergePatchParser",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["security.json_parser.ORJSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "security.json_parser.StrictNegotiation",
     "DEFAULT_SCHEMA_CLASS": "security.schema.PolicySchema",
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_PAGINATION_CLASS": None,
@@ -321,6 +333,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
     "DESCRIPTION": "Accounts payable behind a gate that is closed by default.",
+    "LICENSE": {"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/v1",
     "COMPONENT_SPLIT_REQUEST": True,
@@ -329,10 +342,17 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "GET_LIB_DOC_EXCLUDES": "security.schema.lib_doc_excludes",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "security.schema.close_objects",
+        "security.schema.complete",
     ],
 }
 
+#: The committed document, and what is not in it: together every route (security.inventory).
+OPENAPI_DOCUMENT = BASE_DIR / "openapi.yaml"
+INTERNAL_ROUTES = BASE_DIR / "config" / "internal_routes.toml"
+
+#: Of path and query, and of the names and values of all headers.
+MAX_TARGET_BYTES = 8 * 1024
+MAX_HEADER_BYTES = 32 * 1024
 MAX_BODY_BYTES = 64 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
@@ -362,6 +382,8 @@ PAGE_LIMITS = {
     "client": env.text("THROTTLE_PAGE_CLIENT", default="300/60"),
     "account": env.text("THROTTLE_PAGE_ACCOUNT", default="60/60"),
 }
+#: What somebody may do so often in any such time, exactly: uses / seconds (security.quotas).
+QUOTAS = {"reveal": env.text("QUOTA_REVEAL", default="20/86400")}
 #: Networks whose X-Forwarded-For is believed (CIDR). Empty: the peer is the client.
 TRUSTED_PROXIES = env.items("TRUSTED_PROXIES", default="")
 
@@ -395,7 +417,14 @@ CORS_ALLOW_CREDENTIALS = False
 CORS_URLS_REGEX = r"^/(v1/|oauth/(token|par|revoke)$|\.well-known/)"
 CORS_ALLOW_METHODS = ["GET", "POST", "PATCH", "DELETE"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "dpop", "idempotency-key", "if-match"]
-CORS_EXPOSE_HEADERS = ["RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "DPoP-Nonce"]
+CORS_EXPOSE_HEADERS = [
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "WWW-Authenticate",
+    "DPoP-Nonce",
+    "ETag",
+]
 
 # --- Static files -----------------------------------------------------------------------------------------
 

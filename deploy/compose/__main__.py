@@ -22,7 +22,16 @@ ROLES_SQL = COMPOSE.parent / "postgres" / "roles.sql"
 
 API = 10001  # Dockerfile
 SERVER = 999  # postgres and valkey in their images
-GENERATED = ("superuser", "owner", "service", "ops", "valkey", "secret_key")
+GENERATED = (
+    "superuser",
+    "owner",
+    "service",
+    "ops",
+    "valkey",
+    "secret_key",
+    "encryption_key",
+    "blind_index_key",
+)
 
 PRIVATE = 0o400
 PUBLIC = 0o444
@@ -62,6 +71,8 @@ def _files(values: dict[str, str], tls: Path) -> list[File]:
     )
     return [
         File("api/secret_key", values["secret_key"], API),
+        File("api/encryption_keys", f"compose:{values['encryption_key']}", API),
+        File("api/blind_index_key", values["blind_index_key"], API),
         File("api/database_url", _database_url("service", values), API),
         File("api/valkey_url", f"redis://portcullis:{values['valkey']}@cache:6379/0", API),
         # Written inside the container: docker compose exec api sh -c 'cat /tmp/mail/*'
@@ -82,14 +93,15 @@ def _files(values: dict[str, str], tls: Path) -> list[File]:
 
 
 def _generated() -> dict[str, str]:
-    """The random values, kept from the first run on."""
+    """The random values, kept from the first run on; those that a later version wants are added."""
     kept = STATE / "generated.json"
-    if not kept.exists():
+    values: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
+    if missing := [name for name in GENERATED if name not in values]:
+        values |= {name: secrets.token_urlsafe(48) for name in missing}
         scratch = kept.with_suffix(".new")
         scratch.touch(0o600)
-        scratch.write_text(json.dumps({name: secrets.token_urlsafe(48) for name in GENERATED}))
+        scratch.write_text(json.dumps(values))
         scratch.replace(kept)
-    values: dict[str, str] = json.loads(kept.read_text())
     return values
 
 

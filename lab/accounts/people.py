@@ -18,10 +18,10 @@ class Person:
     password: str
     browser: Browser
 
-    def token(self) -> str:
+    def token(self, scopes: str = SCOPES) -> str:
         """An access token for Acme, from the real flow."""
         client = next(client for client in self.world.demo["clients"] if client["client_id"] == "demo-web")
-        code, verifier = self.browser.authorize(client, SCOPES)
+        code, verifier = self.browser.authorize(client, scopes)
         return str(self.browser.exchange(client, code, verifier)["access_token"])
 
 

@@ -17,12 +17,12 @@ def attack(world: World) -> bool:
     for browser in (victim, thief):
         browser.enter_password(user["username"], user["password"])
     if TOTP_SECONDS - time.time() % TOTP_SECONDS < MARGIN_SECONDS:
-        time.sleep(MARGIN_SECONDS)
+        time.sleep(MARGIN_SECONDS)  # the service's clock is the real one, and so is the attack's
     seen = None
     while seen is None:  # one that was spent by an earlier play is followed by the next
         code = totp(user["totp_secret"], time.time())
         if victim.send_code(code):
             seen = code
         else:
-            time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)
+            time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)  # the next code is not there before
     return bool(thief.send_code(seen))

@@ -97,8 +97,20 @@ api() {
   call "$expected" "$method" "$path" --header "Authorization: Bearer $token" "$@"
 }
 
-# send <expected status> <path> <JSON>
-send() { api "$1" POST "$2" --header 'Content-Type: application/json' --data "$3"; }
+# send <expected status> <path> <JSON>: done once for its key, however often it is sent
+send() {
+  api "$1" POST "$2" --header 'Content-Type: application/json' --data "$3" \
+    --header "Idempotency-Key: $(random | cut -c 1-32)"
+}
+
+# act <action> [curl options]: on the invoice, at the version that this person has read
+act() {
+  local action=$1 tag
+  shift
+  api 200 GET "/v1/invoices/$invoice"
+  tag=$(sed -n 's/^etag: *\("[^"]*"\).*/\1/Ip' "$work/headers")
+  api 200 POST "/v1/invoices/$invoice/$action" --header "If-Match: $tag" "$@"
+}
 
 token clerk "vendors:read vendors:write invoices:read invoices:write"
 send 201 /v1/vendors "{\"name\": \"Paper Mill $(random)\", \"contact_email\": \"billing@mill.example\", \"country\": \"SE\"}"
@@ -112,14 +124,18 @@ send 201 /v1/invoices "$(invoice_of "$own_vendor")"
 seeded_vendor=$(grep -A 2 "\"organisation\": \"$organisation\"" "$demo" | value vendor)
 send 201 /v1/invoices "$(invoice_of "$seeded_vendor")"
 invoice=$(member id)
-api 200 POST "/v1/invoices/$invoice/submit"
+act submit
 
 token approver "invoices:approve invoices:read"
-api 200 POST "/v1/invoices/$invoice/approve"
+act approve
 
 token treasurer "invoices:release invoices:read"
-api 200 POST "/v1/invoices/$invoice/release"
+key=$(random | cut -c 1-32)
+act release --header "Idempotency-Key: $key"
 [ "$(member status)" = released ] || fail "the invoice is not released"
+echo "  Sent again with its key, as after a lost answer: paid once, and answered the same."
+api 200 POST "/v1/invoices/$invoice/release" --header "Idempotency-Key: $key" --header 'If-Match: "3"'
+[ "$(member status)" = released ] || fail "the answer is another"
 
 token auditor "audit:read"
 api 200 GET "/v1/audit-events?event=invoices:invoice:released"

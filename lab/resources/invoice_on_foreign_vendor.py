@@ -4,7 +4,7 @@ from lab.resources.objects import invoice_body, vendor
 from lab.world import World
 
 STORY = __doc__
-LAYERS = ("related_scoping", "row_security")
+LAYERS = ("related_scoping", "row_security", "same_tenant")
 
 
 def attack(world: World) -> bool:

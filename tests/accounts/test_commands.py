@@ -1,18 +1,21 @@
-"""seed_demo and demo_token. The token itself is fetched in tests/live."""
+"""seed_demo, demo_token and reset_second_factor. The demo's token is fetched in tests/live."""
 
 import json
 import stat
 from io import StringIO
 
 import pytest
+from django.core import mail
 from django.core.management import CommandError, call_command
 
 from accounts import second_factor
 from accounts.management.commands.demo_token import totp
 from accounts.models import Membership, User
 from accounts.oauth.models import Application
+from security.models import AuditEvent
 from security.scopes import all_roles
-from tests.clients import Page
+from tests import factories
+from tests.clients import Api, Page
 
 pytestmark = pytest.mark.django_db
 
@@ -128,3 +131,50 @@ def test_a_token_needs_the_demo_and_a_user_of_it(demo_file):
     call_command("seed_demo")
     with pytest.raises(CommandError, match="no such demo user"):
         call_command("demo_token", "--user", "x", "--scope", "account:read")
+
+
+# --- reset_second_factor ---
+
+
+PROOF = ["--operator", "jo", "--proof", "passport seen, by video"]
+
+
+@pytest.mark.asvs("6.4.4")
+def test_an_operator_lets_somebody_in_again_and_says_why(acme):
+    boss = factories.enrol(factories.member("org_admin", acme))
+    second_factor.new_recovery_codes(boss)
+    page, token = Page(), factories.token(boss, acme)
+    page.sign_in(boss)
+
+    call_command("reset_second_factor", boss.email.upper(), *PROOF, stdout=StringIO())
+
+    assert page.get("/docs").status_code == 302
+    assert Api(token).get("/v1/me").status_code == 401
+    assert page.enter_password(boss)["Location"] == "/sign-in/enrol"  # and not in
+    (told,) = mail.outbox
+    assert (told.subject, told.to) == ("Your second factors were removed", [boss.email])
+    event = AuditEvent.objects.get(event="account:factor:reset")
+    assert (event.organisation_id, event.target_id) == (acme.pk, boss.public_id)
+    assert event.detail == {"operator": "jo", "proof": "passport seen, by video"}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["nobody@nowhere.example", *PROOF], "Nobody has this address"),
+        (["somebody", "--operator", "jo", "--proof", "yes"], "it is recorded"),
+        (["somebody", "--operator", " ", "--proof", "passport seen"], "it is recorded"),
+        (["somebody", *PROOF], "no second factor"),
+    ],
+)
+def test_it_does_nothing_without_proof_or_factor(acme, options, told):
+    somebody = factories.member("auditor", acme)
+    page = Page()
+    page.sign_in(somebody)
+    options = [somebody.email if option == "somebody" else option for option in options]
+
+    with pytest.raises(CommandError, match=told):
+        call_command("reset_second_factor", *options)
+
+    assert page.get("/docs").status_code == 200
+    assert mail.outbox == []

@@ -1,4 +1,7 @@
-"""/v1/me, its sessions and its grants."""
+"""/v1/me, its sessions and its grants, and the page that narrows them."""
+
+import re
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -6,7 +9,7 @@ from django.utils import timezone
 from accounts.oauth.models import RefreshToken
 from security.models import AuditEvent
 from tests import factories
-from tests.clients import Api, Flow, Page
+from tests.clients import Api, Flow, Page, post_form
 
 pytestmark = pytest.mark.django_db
 
@@ -64,6 +67,18 @@ def test_a_session_that_is_ended_is_over_with_its_next_request(auditor, api):
     assert AuditEvent.objects.filter(event="account:session:revoked", actor=auditor.public_id).exists()
 
 
+@pytest.mark.asvs("7.5.2")
+def test_it_is_ended_by_somebody_who_has_just_authenticated(acme, auditor):
+    mine = factories.session(auditor)
+    stale = factories.token(auditor, acme, auth_time=timezone.now() - timedelta(minutes=6))
+
+    refused = Api(stale).send("DELETE", f"/v1/me/sessions/{mine.public_id}")
+
+    assert refused.status_code == 401
+    assert 'error="insufficient_user_authentication", max_age="300"' in refused["WWW-Authenticate"]
+    assert len(Api(stale).get("/v1/me/sessions").json()["items"]) == 1
+
+
 def test_reading_does_not_permit_ending(acme, auditor):
     mine = factories.session(auditor)
     api = Api(factories.token(auditor, acme, scopes="account:read"))
@@ -74,6 +89,7 @@ def test_reading_does_not_permit_ending(acme, auditor):
 # --- grants ---
 
 
+@pytest.mark.asvs("10.7.3")
 def test_it_lists_what_was_allowed_to_whom(acme, auditor, api):
     client = factories.public_client(client_id="some-client", name="Some client")
     mine = factories.grant(auditor, acme, client=client)
@@ -94,6 +110,7 @@ def test_it_lists_what_was_allowed_to_whom(acme, auditor, api):
     }
 
 
+@pytest.mark.asvs("10.4.9", "10.7.3")
 def test_taking_it_back_ends_every_token_of_that_client_and_person(acme, auditor, api):
     client, other_client = factories.public_client(), factories.public_client()
     elsewhere = factories.organisation()
@@ -113,6 +130,52 @@ def test_taking_it_back_ends_every_token_of_that_client_and_person(acme, auditor
     assert [Api(token).get("/v1/me").status_code for token in kept] == [200, 200]
     assert api.send("DELETE", f"/v1/me/grants/{mine.token_family}").status_code == 404
     assert AuditEvent.objects.filter(event="account:grant:revoked", actor=auditor.public_id).exists()
+
+
+@pytest.mark.asvs("10.7.3")
+def test_the_page_narrows_it_and_no_refresh_widens_it(acme, auditor):
+    page, client = Page(), factories.public_client(name="Ledger")
+    page.sign_in(auditor)
+    flow = Flow(page, client, "account:read audit:read")
+    tokens = flow.exchange(flow.code()).json()
+    shown = page.get("/account").content.decode()
+    family = re.search(r'name="grant" value="([0-9a-f-]{36})"', shown)[1]
+    assert "Ledger, in Acme Test" in shown
+    form = {"csrfmiddlewaretoken": page.cookies["__Host-csrf"].value, "grant": family}
+
+    # Nothing is added by what the form did not offer.
+    response = page.post("/account/grants", {**form, "scope": ["account:read", "members:manage"]})
+
+    assert response.status_code == 303
+    narrowed = Api(tokens["access_token"])
+    assert narrowed.get("/v1/me").json()["scopes"] == ["account:read"]
+    assert narrowed.get("/v1/audit-events").status_code == 403
+    body = {"grant_type": "refresh_token", "client_id": client.client_id}
+    body["refresh_token"] = tokens["refresh_token"]
+    wider = post_form("/oauth/token", {**body, "scope": "account:read audit:read"})
+    assert wider.json()["error"] == "invalid_scope"
+    fresh = post_form("/oauth/token", body).json()
+    assert fresh["scope"] == "account:read"
+    assert AuditEvent.objects.filter(event="account:grant:narrowed", actor=auditor.public_id).exists()
+
+    assert page.post("/account/grants", form).status_code == 303  # without a scope, all of it
+    assert Api(fresh["access_token"]).get("/v1/me").status_code == 401
+    assert page.post("/account/grants", form).status_code == 404
+
+
+@pytest.mark.asvs("10.7.3")
+@pytest.mark.parametrize("named", ["a colleague's", "", "x", "a\x00b"])
+def test_the_page_changes_no_grant_but_ones_own(acme, auditor, named):
+    theirs = factories.grant(factories.member("auditor", acme), acme)
+    page = Page()
+    page.sign_in(auditor)
+    assert str(theirs.token_family) not in page.get("/account").content.decode()
+    grant = str(theirs.token_family) if named == "a colleague's" else named
+    form = {"csrfmiddlewaretoken": page.cookies["__Host-csrf"].value, "grant": grant}
+
+    assert page.post("/account/grants", form).status_code == 404
+    theirs.refresh_from_db()
+    assert theirs.revoked is None
 
 
 def test_a_code_that_was_not_redeemed_yet_ends_as_well(acme, auditor, api):

@@ -1,5 +1,7 @@
 """Migrations on a database that holds rows already."""
 
+import base64
+import json
 import os
 import secrets
 import subprocess
@@ -7,10 +9,16 @@ import sys
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
 from psycopg import sql
 
+from accounts import second_factor
 from config import environment
 from deploy.local.postgres import ROOT
+from security.encryption import decrypt
 from tests.live.service import with_database
 
 
@@ -78,3 +86,36 @@ def test_members_who_are_there_get_ids_of_their_own_and_can_lose_them_again(data
         ).fetchone()
     assert not secured
     migrate()
+
+
+def sealed_as_before(text, owner):
+    """By the first version: under a key derived from SECRET_KEY, without the key's name."""
+    info = b"portcullis:second factor"
+    key = HKDF(SHA256(), 32, salt=None, info=info).derive(settings.SECRET_KEY.encode())
+    nonce = secrets.token_bytes(12)
+    return base64.urlsafe_b64encode(nonce + AESGCM(key).encrypt(nonce, text.encode(), owner)).decode()
+
+
+def test_seeds_are_encrypted_anew_and_those_that_nobody_can_open_go(database):
+    url, migrate = database
+    migrate("accounts", "0003")
+    migrate("mfa")
+    with psycopg.connect(url) as connection:
+        people = connection.execute(
+            "INSERT INTO accounts_user (public_id, password, is_superuser, email, name, is_active, is_staff, "
+            "joined_at) SELECT gen_random_uuid(), '', false, n || '@b.example', 'A', true, false, now() "
+            "FROM generate_series(1, 2) n RETURNING id"
+        ).fetchall()
+        (kept,), (lost,) = people
+        for person, secret in ((kept, sealed_as_before("SEED", str(kept).encode())), (lost, "A" * 60)):
+            connection.execute(
+                "INSERT INTO mfa_authenticator (user_id, type, data, created_at) "
+                "VALUES (%s, 'totp', %s, now())",
+                [person, json.dumps({"secret": secret, "last_step": 7})],
+            )
+    migrate("accounts")
+
+    with psycopg.connect(url) as connection:
+        ((person, data),) = connection.execute("SELECT user_id, data FROM mfa_authenticator").fetchall()
+    assert (person, data["last_step"]) == (kept, 7)
+    assert decrypt(data["secret"], **second_factor.PLACE, row=str(kept)) == "SEED"

@@ -49,3 +49,9 @@ def test_a_currency_is_three_capitals(currency):
 
 def test_names_in_logs_tell_nothing(acme):
     assert str(factories.member("auditor", acme)).count("-") == 4
+
+
+@pytest.mark.asvs("6.3.2")
+def test_the_migrations_make_nobody(django_db_setup):
+    """Guardian's AnonymousUser neither."""
+    assert django_db_setup == 0

@@ -109,6 +109,7 @@ def test_a_session_does_not_grow_by_being_asked(request_of):
 # --- the page ---
 
 
+@pytest.mark.asvs("7.2.4")
 def test_it_moves_auth_time_and_changes_the_key(alice, clock):
     page = Page()
     page.sign_in(alice)
@@ -122,6 +123,9 @@ def test_it_moves_auth_time_and_changes_the_key(alice, clock):
     assert page.session["auth_time"] > before
     assert page.session["amr"] == ["pwd"]
     assert page.cookies["__Host-session"].value != key
+    thief = Page()
+    thief.cookies["__Host-session"] = key
+    assert thief.get("/docs").status_code == 302
 
 
 def test_the_password_alone_is_not_enough_for_who_has_a_second_factor(alice, clock):
@@ -159,6 +163,7 @@ def test_it_sends_nobody_elsewhere(alice, target):
     assert page.reauthenticate(next=target)["Location"] == "/account"
 
 
+@pytest.mark.asvs("7.5.1")
 @pytest.mark.parametrize(
     "path", ["/account/totp", "/account/passkeys", "/account/password", "/account/email", "/account/email/x"]
 )

@@ -6,10 +6,8 @@ import pytest
 from django.contrib.auth import SESSION_KEY
 from django.utils import timezone
 
-from accounts import vault
 from accounts.models import Session, User
 from accounts.sessions import SEEN_SECONDS, SessionStore, digest
-from accounts.signals import access_ended
 from tests import factories
 from tests.clients import Page
 
@@ -50,6 +48,7 @@ def test_the_row_has_the_digest_of_the_key_and_no_readable_data(page, alice):
     assert SESSION_KEY not in row.session_data
 
 
+@pytest.mark.asvs("7.2.1")
 @pytest.mark.parametrize("stolen", ["session_key", "session_data", "public_id"])
 def test_nothing_of_the_row_opens_the_session(page, alice, stolen):
     thief = Page()
@@ -58,8 +57,34 @@ def test_nothing_of_the_row_opens_the_session(page, alice, stolen):
     assert not signed_in(thief)
 
 
+@pytest.mark.asvs("7.2.1")
+def test_an_edited_cookie_opens_nothing(page):
+    key = page.cookies["__Host-session"].value
+    for position in (0, 15, -1):
+        edited = list(key)
+        edited[position] = "a" if edited[position] != "a" else "b"
+        thief = Page()
+        thief.cookies["__Host-session"] = "".join(edited)
+        assert not signed_in(thief)
+
+
+@pytest.mark.asvs("7.1.2")
+def test_one_session_too_many_ends_the_least_lately_used(alice, settings):
+    settings.SESSIONS_PER_PERSON = 3
+    pages = [Page() for _ in range(4)]
+    for page in pages[:3]:
+        page.sign_in(alice)
+    alice.sessions.filter(session_key=digest(pages[1].cookies["__Host-session"].value)).update(
+        last_seen_at=timezone.now() - timedelta(minutes=10)
+    )
+
+    pages[3].sign_in(alice)
+
+    assert [signed_in(page) for page in pages] == [True, False, True, True]
+
+
 def test_data_moved_to_another_row_does_not_open(page, alice, acme):
-    """Whoever can write the table, and not read SECRET_KEY, cannot become somebody else."""
+    """Whoever can write the table, and not read ENCRYPTION_KEYS, cannot become somebody else."""
     victim_row = alice.sessions.get()
     mallory = Page()
     mallory.sign_in(factories.member("auditor", acme))
@@ -105,12 +130,14 @@ def test_two_requests_at_once_may_both_change_the_key(page):
     assert one.session_key != other.session_key
 
 
+@pytest.mark.asvs("7.3.1")
 def test_it_ends_when_nothing_is_asked_of_it(page, settings, clock):
     clock.ahead = timedelta(seconds=settings.SESSION_IDLE_SECONDS + 1)
 
     assert not signed_in(page)
 
 
+@pytest.mark.asvs("7.3.2")
 def test_it_ends_whatever_is_asked_of_it(page, settings, clock):
     step = timedelta(seconds=settings.SESSION_IDLE_SECONDS - 60)
     steps = settings.SESSION_COOKIE_AGE // int(step.total_seconds())
@@ -134,16 +161,12 @@ def test_when_it_was_seen_is_written_once_a_minute(page, alice, clock):
     assert seen() > first
 
 
-def test_a_new_password_ends_every_session_and_says_so(page, alice):
-    told = []
-    access_ended.connect(receiver := lambda user, **kwargs: told.append(user))
+def test_a_new_password_ends_every_session(page, alice):
     alice.set_password("another long one of alice's")
     alice.save()
-    access_ended.disconnect(receiver)
 
     assert not signed_in(page)
     assert alice.sessions.count() == 0
-    assert told == [alice]
 
 
 def test_deactivation_ends_every_session_for_good(page, alice):
@@ -155,8 +178,9 @@ def test_deactivation_ends_every_session_for_good(page, alice):
     assert not signed_in(page)
 
 
-def test_deactivation_past_the_model_ends_them_as_well(page, alice):
+def test_deactivation_past_the_model_ends_them_for_good_as_well(page, alice):
     User.objects.filter(pk=alice.pk).update(is_active=False)
+    User.objects.filter(pk=alice.pk).update(is_active=True)
 
     assert not signed_in(page)
 
@@ -168,30 +192,3 @@ def test_signing_in_ends_no_other_session(page, alice):
 
     assert signed_in(page)
     assert signed_in(other)
-
-
-def test_a_former_secret_key_still_reads_and_no_longer_writes(settings):
-    sealed = vault.seal("text", purpose="p", owner="1")
-    former, settings.SECRET_KEY = settings.SECRET_KEY, "n" * 60
-    with pytest.raises(vault.CannotOpen):
-        vault.unseal(sealed, purpose="p", owner="1")
-    settings.SECRET_KEY_FALLBACKS = [former]
-
-    assert vault.unseal(sealed, purpose="p", owner="1") == "text"
-    new = vault.seal("text", purpose="p", owner="1")
-    settings.SECRET_KEY_FALLBACKS = []
-    assert vault.unseal(new, purpose="p", owner="1") == "text"
-
-
-@pytest.mark.parametrize(("purpose", "owner"), [("q", "1"), ("p", "2")])
-def test_what_is_sealed_opens_for_its_purpose_and_owner_only(purpose, owner):
-    sealed = vault.seal("text", purpose="p", owner="1")
-
-    with pytest.raises(vault.CannotOpen):
-        vault.unseal(sealed, purpose=purpose, owner=owner)
-
-
-@pytest.mark.parametrize("value", ["", "text", "AAAA", "é", "A" * 40])
-def test_what_was_never_sealed_does_not_open(value):
-    with pytest.raises(vault.CannotOpen):
-        vault.unseal(value, purpose="p", owner="1")

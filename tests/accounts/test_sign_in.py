@@ -1,17 +1,22 @@
 """Sign-in and sign-out."""
 
 import re
-import secrets
+import threading
 
 import pytest
+from django.contrib.auth import hashers
 from django.contrib.auth.hashers import get_hasher, identify_hasher
-from django.db import connection
+from django.core import mail
+from django.db import connection, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
 from config import settings as production
+from security.models import AuditEvent
 from security.throttling import LimiterUnavailable
 from tests import factories
+from tests.accounts.oauth.test_races import until_somebody_waits
 from tests.clients import PROBLEM, Page
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +43,7 @@ def test_it_signs_in_and_answers_303(alice):
     assert not cookie["max-age"]
 
 
+@pytest.mark.asvs("7.2.4")
 def test_the_session_is_a_new_one(alice):
     page = Page()
     page.sign_in(alice)
@@ -60,6 +66,7 @@ def test_the_address_is_taken_whatever_its_case(alice, change):
     assert response.status_code == 303
 
 
+@pytest.mark.asvs("6.3.8")
 def test_unknown_inactive_and_wrong_look_the_same(alice, acme):
     gone = factories.member("auditor", acme, is_active=False)
     pages = []
@@ -78,16 +85,25 @@ def test_unknown_inactive_and_wrong_look_the_same(alice, acme):
     assert len(stripped) == 1
 
 
-def test_unknown_and_known_cost_the_same_statements(alice):
-    counts = []
-    for email in (alice.email, "nobody@nowhere.example"):
+@pytest.mark.asvs("6.3.8")
+def test_every_failure_costs_the_same_hashes_and_statements(alice, acme, monkeypatch):
+    gone = factories.member("auditor", acme, is_active=False)
+    busy = factories.enrol(factories.member("org_admin", acme))
+    factories.Membership.objects.create(user=busy, organisation=factories.organisation(), role="auditor")
+    hashed, encode = [], hashers.MD5PasswordHasher.encode
+    monkeypatch.setattr(
+        hashers.MD5PasswordHasher, "encode", lambda *args: hashed.append(args) or encode(*args)
+    )
+    seen = {}
+    for email in (alice.email, gone.email, busy.email, "nobody@nowhere.example"):
         page = Page()
         form = {**page.form("/sign-in"), "username": email, "password": "wrong"}
+        hashed.clear()
         with CaptureQueriesContext(connection) as queries:
             page.post("/sign-in", form)
-        counts.append(len(queries))
+        seen[email] = (len(hashed), len(queries))
 
-    assert counts[0] == counts[1]
+    assert set(seen.values()) == {(1, seen[alice.email][1])}, seen
 
 
 def test_a_post_without_the_csrf_token_is_refused(alice):
@@ -96,6 +112,7 @@ def test_a_post_without_the_csrf_token_is_refused(alice):
     assert response.status_code == 403
 
 
+@pytest.mark.asvs("1.2.2")
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example", "javascript:alert(1)", "http://testserver/docs"]
 )
@@ -110,6 +127,7 @@ def test_it_sends_nobody_elsewhere(alice, target):
     assert response["Location"] == "/docs"
 
 
+@pytest.mark.asvs("6.3.1")
 def test_guesses_on_one_account_are_limited(settings, alice):
     settings.THROTTLES = {**settings.THROTTLES, "sign_in_account": "3/6000"}
     statuses = [Page().sign_in(alice, "wrong").status_code for _ in range(3)]
@@ -123,10 +141,30 @@ def test_guesses_on_one_account_are_limited(settings, alice):
     assert right.json()["violated-policies"] == ["sign_in_account"]
 
 
+@pytest.mark.parametrize("shift", [0xFEE0, 0x1D400 - 0x41], ids=["wide", "bold"])
+def test_another_spelling_of_the_letters_has_no_guesses_of_its_own(settings, alice, shift):
+    """The form folds them into plain ones, so each spelling finds the account."""
+    settings.THROTTLES = {**settings.THROTTLES, "sign_in_account": "3/6000"}
+
+    def spelled(number):
+        letters = list(alice.email.upper())
+        letters[number] = chr(ord(letters[number]) + shift)
+        return "".join(letters)
+
+    def guess(number, password="wrong"):
+        page = Page()
+        form = {**page.form("/sign-in"), "username": spelled(number), "password": password}
+        return page.post("/sign-in", form).status_code
+
+    assert [guess(number) for number in range(3)] == [200, 200, 200]
+    assert User.objects.get(pk=alice.pk).failed_sign_ins == 3
+    assert guess(4, factories.PASSWORD) == 429
+    assert Page().sign_in(alice).status_code == 429
+
+
 def test_guesses_on_many_accounts_from_one_address_are_limited(settings):
     settings.THROTTLES = {**settings.THROTTLES, "sign_in_address": "3/6000"}
-    address = f"198.51.100.{secrets.randbelow(250)}"
-    page = Page(REMOTE_ADDR=address)
+    page = Page(REMOTE_ADDR=factories.address())
     form = page.form("/sign-in")
 
     statuses = [
@@ -165,6 +203,7 @@ def test_a_name_with_nul_is_only_a_wrong_one(db):
     assert response.status_code == 200
 
 
+@pytest.mark.asvs("14.3.1")
 def test_sign_out_ends_the_session_and_needs_the_token(alice):
     page = Page()
     page.sign_in(alice)
@@ -175,11 +214,107 @@ def test_sign_out_ends_the_session_and_needs_the_token(alice):
     response = page.post("/sign-out", {"csrfmiddlewaretoken": page.cookies["__Host-csrf"].value})
 
     assert response.status_code == 303
+    assert response["Clear-Site-Data"] == '"cache", "storage"'
+    assert not response.cookies["__Host-session"].value
     assert page.get("/docs").status_code == 302
 
 
+def test_sign_out_leaves_the_browser_known(alice):
+    page = Page()
+    page.sign_in(alice)
+    page.post("/sign-out", {"csrfmiddlewaretoken": page.cookies["__Host-csrf"].value})
+
+    assert page.cookies["__Host-device"].value
+
+
+@pytest.mark.asvs("7.4.1")
+def test_a_copied_cookie_is_of_no_use_after_sign_out(alice):
+    page, thief = Page(), Page()
+    page.sign_in(alice)
+    thief.cookies["__Host-session"] = page.cookies["__Host-session"].value
+    assert thief.get("/docs").status_code == 200
+
+    page.post("/sign-out", {"csrfmiddlewaretoken": page.cookies["__Host-csrf"].value})
+
+    thief.cookies["__Host-session"] = thief.cookies["__Host-session"].value
+    assert thief.get("/docs").status_code == 302
+    assert not alice.sessions.exists()
+
+
+# --- what its owner should know of ---
+
+
+@pytest.mark.asvs("6.3.5")
+def test_a_sign_in_after_failures_is_told(alice):
+    for _ in range(3):
+        Page().enter_password(alice, "wrong")
+    assert mail.outbox == []
+
+    Page().sign_in(alice)
+
+    (told,) = mail.outbox
+    assert (told.subject, told.to) == ("Your account was signed in to after failed attempts", [alice.email])
+    assert "3 attempts" in told.body
+    event = AuditEvent.objects.get(event="account:session:opened-after-failures")
+    assert event.actor == alice.public_id
+    Page().sign_in(alice)
+    assert len(mail.outbox) == 1  # once
+
+
+@pytest.mark.asvs("6.3.5")
+def test_codes_that_were_wrong_count_as_well(acme):
+    boss = factories.enrol(factories.member("org_admin", acme))
+    page = Page()
+    page.enter_password(boss, "wrong")
+    page.enter_password(boss)
+    page.enter_code("000000")
+    page.enter_code("000000")
+    assert mail.outbox == []
+
+    page.enter_code()
+
+    assert [m.to for m in mail.outbox] == [[boss.email]]
+
+
+def test_a_slip_is_not_told(alice):
+    Page().enter_password(alice, "wrong")
+    Page().sign_in(alice)
+
+    assert mail.outbox == []
+
+
+@pytest.mark.asvs("11.4.2")
 def test_real_passwords_are_argon2id():
     with override_settings(PASSWORD_HASHERS=production.PASSWORD_HASHERS):
         encoded = get_hasher("default").encode("x" * 12, "somesalt")
         assert encoded.startswith("argon2$argon2id$")
         assert identify_hasher(encoded).algorithm == "argon2"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("end", ["password", "factor"])
+def test_a_sign_in_at_the_same_moment_does_not_survive_a_change(alice, end):
+    """The password was right, and the change commits before there is a session."""
+    page, answers = Page(), []
+    form = {**page.form("/sign-in"), "username": alice.email, "password": factories.PASSWORD}
+
+    def sign_in():
+        try:
+            answers.append(page.post("/sign-in", form))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=sign_in)
+    with transaction.atomic():
+        if end == "password":
+            alice.set_password("another horse and no battery")
+            alice.save()
+        else:
+            factories.enrol(alice)
+            alice.end_access()
+        thread.start()
+        until_somebody_waits()
+    thread.join()
+
+    assert answers[0]["Location"] == {"password": "/sign-in", "factor": "/sign-in/code"}[end]
+    assert not alice.sessions.exists()

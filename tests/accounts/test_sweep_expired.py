@@ -11,8 +11,10 @@ from oauth2_provider.models import get_device_grant_model
 from accounts.management.commands.sweep_expired import Command
 from accounts.models import Session
 from accounts.oauth.models import AccessToken, Grant, PushedRequest, RefreshToken
+from security.models import StoredAnswer
 from tests import factories
 from tests.clients import Api, Flow, Page, post_form
+from tests.visibility import row_security_in_force
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +62,7 @@ def test_what_is_alive_stays(flow, sweep):
     assert Api(tokens["access_token"]).get("/v1/me").status_code == 200
 
 
+@pytest.mark.asvs("14.2.7")
 def test_in_the_end_everything_goes(flow, sweep):
     tokens = flow.exchange(flow.code()).json()
     refresh(flow, tokens["refresh_token"])
@@ -117,6 +120,17 @@ def test_sessions_go_too(flow, sweep):
 
     assert "sessions: 1 deleted" in sweep(hours=13)
     assert not Session.objects.exists()
+
+
+def test_stored_answers_go_too(acme, sweep):
+    now = timezone.now()
+    for name, expires_at in (("old", now - timedelta(seconds=1)), ("new", now + timedelta(hours=1))):
+        fields = {"organisation_id": acme.pk, "digest": name, "fingerprint": "", "body": "{}", "status": 201}
+        StoredAnswer.objects.create(**fields, expires_at=expires_at)
+
+    with row_security_in_force():
+        assert "stored answers: 1 deleted" in sweep()
+    assert [answer.digest for answer in StoredAnswer.objects.all()] == ["new"]
 
 
 def test_it_costs_a_statement_or_two_for_each_kind(flow, sweep, django_assert_max_num_queries):

@@ -4,7 +4,6 @@ import pytest
 
 from security.audit import Event
 from security.models import AuditEvent
-from security.policy import walk_routes
 from tests.clients import PROBLEM, Api
 from tests.contract.walk import example, operations
 
@@ -12,44 +11,6 @@ CREDENTIALS = {
     "none": {},
     "an unknown token": {"HTTP_AUTHORIZATION": "Bearer nonsense"},
     "an unknown token in lower case": {"HTTP_AUTHORIZATION": "bearer nonsense"},
-}
-
-#: Everything that is not API. A new entry is a decision: change this list with its reason in the URLconf.
-NOT_API = {
-    "oauth/authorize",
-    "oauth/introspect",
-    "oauth/par",
-    "oauth/token",
-    "oauth/revoke",
-    ".well-known/oauth-authorization-server",
-    ".well-known/oauth-protected-resource",
-    "sign-in",
-    "sign-in/passkey",
-    "sign-in/code",
-    "sign-in/enrol",
-    "sign-in/abandon",
-    "sign-out",
-    "signed-out",
-    "reauthenticate",
-    "account",
-    "account/sessions/end",
-    "account/totp",
-    "account/passkeys",
-    "account/factors/<int:pk>/remove",
-    "account/recovery-codes",
-    "account/password",
-    "account/password/changed",
-    "account/email",
-    "account/email/<str:token>",
-    "password-reset",
-    "password-reset/<str:uidb64>/<str:token>",
-    "invitation/<str:organisation>/<str:token>",
-    "docs",
-    "docs/openapi.yaml",
-    "docs/oauth2-redirect",
-    "problems/<slug:slug>",
-    "healthz",
-    "readyz",
 }
 
 
@@ -71,10 +32,6 @@ def test_it_is_401_and_writes_nothing(operation, credentials, us):
         before = {k: v for k, v in vars(call.target).items() if not k.startswith("_")}
         call.target.refresh_from_db()
         assert {k: v for k, v in vars(call.target).items() if k in before} == before
-
-
-def test_what_is_not_api_is_this_list():
-    assert {route for route, view in walk_routes() if not hasattr(view, "actions")} == NOT_API
 
 
 @pytest.mark.django_db

@@ -5,6 +5,7 @@ import pytest
 from tests.contract.walk import example, examples, operations, perform
 
 
+@pytest.mark.asvs("4.1.1", "14.3.2")
 @pytest.mark.parametrize("operation", operations(), ids=lambda operation: operation.name)
 def test_the_good_request_succeeds(operation, us):
     response = perform(operation, us, example(operation, us))

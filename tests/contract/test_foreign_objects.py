@@ -15,6 +15,7 @@ SPELLINGS = [
 ]
 
 
+@pytest.mark.asvs("8.2.2", "8.4.1")
 @pytest.mark.parametrize("operation", with_object, ids=lambda operation: operation.name)
 def test_foreign_equals_unknown(operation, us, them):
     call = example(operation, us)
@@ -51,6 +52,7 @@ def test_an_own_object_has_one_name(operation, spelling, us):
 lists = [operation for operation in operations() if operation.action == "list"]
 
 
+@pytest.mark.asvs("8.2.2", "8.4.1")
 @pytest.mark.parametrize("operation", lists, ids=lambda operation: operation.name)
 def test_a_list_holds_no_foreign_row(operation, us, them):
     call = example(operation, us)

@@ -73,6 +73,7 @@ def row(operation, us, them):
     return found
 
 
+@pytest.mark.asvs("8.1.1", "8.2.1")
 @pytest.mark.parametrize("operation", operations(), **named)
 def test_every_operation_answers_as_the_matrix_says(operation, us, them):
     measured = row(operation, us, them)
@@ -85,6 +86,7 @@ def test_every_operation_answers_as_the_matrix_says(operation, us, them):
     assert measured == {name: status for name, status in expected.items() if name in measured}
 
 
+@pytest.mark.asvs("10.3.2")
 @pytest.mark.parametrize("operation", operations(), **named)
 def test_whatever_the_matrix_says(operation, us, them):
     measured = row(operation, us, them)
@@ -110,6 +112,7 @@ def test_whatever_the_matrix_says(operation, us, them):
     assert operation.rule.status in measured.values()
 
 
+@pytest.mark.asvs("8.1.1")
 def test_the_matrix_has_no_operation_that_is_gone():
     assert committed().keys() <= {operation.name for operation in operations()}
 

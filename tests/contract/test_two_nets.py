@@ -40,6 +40,7 @@ def without_row_security(monkeypatch):
 NETS = {"row security alone": [without_scoping], "scoping alone": [without_row_security]}
 
 
+@pytest.mark.asvs("8.2.2", "8.4.1")
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("operation", with_object, **named)
 def test_each_net_hides_a_foreign_object_alone(operation, net, us, them, monkeypatch):
@@ -88,6 +89,7 @@ def test_without_both_a_foreign_object_is_read(operation, us, them, monkeypatch)
     assert response.status_code == 200
 
 
+@pytest.mark.asvs("8.4.1")
 @pytest.mark.parametrize("operation", with_object, **named)
 def test_a_foreign_object_costs_what_an_unknown_one_costs(operation, us, them):
     """The statements, their number and their plans do not tell them apart: another tenant, or a contact."""
@@ -107,6 +109,7 @@ def test_a_foreign_object_costs_what_an_unknown_one_costs(operation, us, them):
         assert answers[0].status == 404
 
 
+@pytest.mark.asvs("8.4.1")
 @pytest.mark.parametrize("operation", lists, **named)
 def test_no_parameter_of_a_list_brings_up_a_foreign_row(operation, us, them):
     """Each value of each parameter; a cursor of a foreign row is like one of no row."""

@@ -6,18 +6,19 @@ of a ``Team`` that gives the ``Call``. An operation without one fails, so a new 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
+from functools import cache
 from typing import Any
+from uuid import uuid4
 
 import guardian.shortcuts
-from django.apps import apps
+from drf_spectacular.generators import SchemaGenerator
 
 from accounts.models import Organisation, User
 from security.object_permissions import grant_models
 from security.policy import Rule, walk_routes
 from security.scopes import CONTACT_ROLE, all_roles
 from tests import factories
+from tests.answers import example_modules
 from tests.clients import Api
 
 UNKNOWN = "01a20b51-1e4c-77a9-81e6-aaeaf2d023ae"
@@ -114,10 +115,8 @@ def operations() -> list[Operation]:
 
 def examples() -> dict[str, Callable[[Team], Call]]:
     found: dict[str, Callable[[Team], Call]] = {}
-    for config in apps.get_app_configs():
-        module = f"tests.{config.name}.examples"
-        if find_spec(f"tests.{config.name.split('.')[0]}") and find_spec(module):
-            found.update(import_module(module).EXAMPLES)
+    for module in example_modules():
+        found.update(module.EXAMPLES)
     return found
 
 
@@ -125,6 +124,36 @@ def example(operation: Operation, team: Team) -> Call:
     known = examples()
     assert operation.name in known, f"{operation.name} needs an entry in EXAMPLES of tests/<app>/examples.py"
     return known[operation.name](team)
+
+
+def header_parameters(operation: Operation, team: Team, call: Call) -> dict[str, str]:
+    """What the document asks of the request's headers, as the test client's keyword arguments."""
+    documented = documented_operation(operation).get("parameters", [])
+    asked = {parameter["name"].lower() for parameter in documented if parameter["in"] == "header"}
+    found = {}
+    if "idempotency-key" in asked:
+        found["HTTP_IDEMPOTENCY_KEY"] = f'"{uuid4()}"'
+    if "if-match" in asked and call.target is not None:
+        # As the object is read, by somebody who may.
+        item = operation.route[: operation.route.index("{id}") + len("{id}")]
+        reading = next(each for each in operations() if each.name == f"GET {item}")
+        role = next(role for way in reading.rule.allow for role in sorted(way.roles) if role in all_roles())
+        found["HTTP_IF_MATCH"] = (
+            team.api(role).get(reading.path(call.target.public_id)).headers.get("ETag", '"1"')
+        )
+    return found
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document of the running code."""
+    made: dict[str, Any] = SchemaGenerator(urlconf="config.urls").get_schema(public=True)
+    return made
+
+
+def documented_operation(operation: Operation) -> dict[str, Any]:
+    found: dict[str, Any] = document()["paths"][operation.route][operation.method.lower()]
+    return found
 
 
 def perform(operation: Operation, team: Team, call: Call) -> Any:

@@ -10,7 +10,6 @@ import pytest
 from deploy.local.postgres import ROOT
 from lab.layers import LAYERS
 from lab.scenario import Play, Scenario, plays, scenarios
-from lab.sweep import NO_OPS, NOT_OURS
 from lab.world import World
 
 APPS = {path.name for path in (ROOT / "lab").iterdir() if (ROOT / path.name / "apps.py").exists()}
@@ -56,19 +55,6 @@ def test_without_any_one_layer_some_play_turns_red(report, layer):
         return  # its scenarios went with the sample domain
 
     assert any(report[scenario.name][-1]["attack"] == "succeeded" for scenario in using)
-
-
-def test_the_sweep_knows_a_no_op_for_every_layer_or_why_not():
-    assert NO_OPS.keys() | NOT_OURS.keys() == LAYERS.keys()
-    assert not NO_OPS.keys() & NOT_OURS.keys()
-
-
-@pytest.mark.parametrize("layer", NO_OPS)
-def test_the_sweep_finds_what_it_edits(layer):
-    """The sweep itself takes minutes; the gate runs it."""
-    for edit in NO_OPS[layer]:
-        if (ROOT / edit.file).exists():  # the sample domain may have been deleted
-            assert edit.old in (ROOT / edit.file).read_text()
 
 
 @pytest.mark.parametrize("scenario", scenarios(APPS).values(), ids=lambda scenario: scenario.name)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from deploy.local import certificates
 from deploy.local.postgres import ROOT
 from deploy.local.processes import Child
+from tests import answers
 
 START_SECONDS = 60
 
@@ -33,6 +34,7 @@ class Service:
         self.directory = directory
         self.root = root
         self.port = free_port()
+        answers.LIVE_PORTS.add(self.port)
         self.base_url = f"https://localhost:{self.port}"
         self.log = directory / "service.log"
         self.demo_file = directory / "demo.json"
@@ -40,6 +42,8 @@ class Service:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings.development",
             "SECRET_KEY": secrets.token_urlsafe(64),
+            "ENCRYPTION_KEYS": f"live:{secrets.token_urlsafe(32)}",
+            "BLIND_INDEX_KEY": secrets.token_urlsafe(32),
             "ALLOWED_HOSTS": "localhost",
             "PUBLIC_URL": self.base_url,
             "DEMO": "on",

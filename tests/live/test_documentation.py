@@ -1,5 +1,6 @@
 """Swagger UI in a real browser: PKCE sign-in works, and nothing is loaded from elsewhere."""
 
+import pytest
 from playwright.sync_api import expect
 
 
@@ -17,6 +18,7 @@ def authorize(page):
     return flow, popup.value
 
 
+@pytest.mark.asvs("14.2.3")
 def test_pkce_sign_in_and_a_call(live, visitor):
     page = visitor.page
     visitor.goto("/docs")

@@ -24,6 +24,7 @@ def seed_on(page):
     return page.locator("code.secret").text_content().replace(" ", "")
 
 
+@pytest.mark.asvs("14.2.3")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_sign_in_with_a_code_and_out_again(live, visitor, scheme):
     page = visitor.page
@@ -150,8 +151,11 @@ def test_who_needs_a_second_factor_sets_one_up_first(live, visitor, way):
 
 NEWCOMER = """
 from accounts.models import Membership, Organisation, User
+from security.row_security import tenant
 user = User.objects.create_user("{username}", "{password}", name="A newcomer")
-Membership.objects.create(user=user, organisation=Organisation.objects.get(name="Acme"), role="org_admin")
+acme = Organisation.objects.get(name="Acme")
+with tenant(acme.pk):
+    Membership.objects.create(user=user, organisation=acme, role="org_admin")
 """
 
 

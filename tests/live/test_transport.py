@@ -30,6 +30,7 @@ def test_plain_http_is_not_served(live):
     assert b"200" not in answer
 
 
+@pytest.mark.asvs("11.6.2")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2])
 def test_old_tls_is_refused(live, version):
     context = ssl.create_default_context(cafile=str(live.directory / "tls" / "ca.pem"))
@@ -86,6 +87,46 @@ def test_the_server_names_no_version(live):
     assert status == 200
     assert not any(character.isdigit() for character in headers.get("Server", ""))
     assert headers.get("X-Powered-By") is None
+
+
+@pytest.mark.parametrize("charset", ["hex", "undefined", "utf-16", "utf-8"])
+@pytest.mark.parametrize("query", ["limit=1", "&".join(f"p{number}=1" for number in range(1100))])
+def test_a_charset_has_no_part_in_reading_the_query(live, charset, query):
+    """By Django's own request class some of these were an empty 500, and a traceback for whoever asked."""
+    headers = f"Host: localhost\r\nContent-Type: text/plain; charset={charset}\r\n\r\n"
+
+    answer = raw(live, f"GET /v1/me?{query} HTTP/1.1\r\n{headers}".encode())
+
+    assert answer.split(b" ")[1] == b"401"
+    assert b"application/problem+json" in answer
+
+
+@pytest.mark.parametrize("field", ["Content-Type", "Accept"])
+@pytest.mark.parametrize(
+    "parameters",
+    ["a*=x; a*0=y", "a*=nonsense''x", "a*=idna''%ff", "a*=utf-8''%0d%0aX-B:%20c", 'a="' + ";" * 30_000],
+    ids=["parts without order", "unknown charset", "failing charset", "line break", "long"],
+)
+def test_parameters_that_nobody_can_read_fail_nowhere(live, field, parameters):
+    """In a Content-Type some ended in an empty 500 of the server; the last took its time."""
+    for line in ("GET /v1/me", "POST /oauth/token"):
+        headers = f"Host: localhost\r\n{field}: application/json; {parameters}\r\nContent-Length: 0\r\n\r\n"
+
+        answer = raw(live, f"{line} HTTP/1.1\r\n{headers}".encode())
+
+        assert answer.split(b" ")[1][:1] == b"4"
+        assert b"X-B" not in answer
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/sign-in"])
+def test_a_part_that_nobody_can_read_is_400(live, path):
+    """Of one of the forms: the other is refused for want of its token."""
+    body = "--x\r\nContent-Disposition: form-data; a*=x; a*0=y\r\n\r\ny\r\n--x--\r\n"
+    headers = f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n"
+
+    answer = raw(live, f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}{body}".encode())
+
+    assert answer.split(b" ")[1] in {b"400", b"403"}
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ def team(organisation):
         for role in ("clerk", "approver", "treasurer", "auditor", "org_admin")
     }
     apis = {role: Api(factories.token(user, organisation)) for role, user in users.items()}
-    second = factories.member("approver", organisation)
-    apis["approver2"] = Api(factories.token(second, organisation))
+    for role in ("clerk", "approver"):
+        second = users[f"{role}2"] = factories.member(role, organisation)
+        apis[f"{role}2"] = Api(factories.token(second, organisation))
     return SimpleNamespace(organisation=organisation, users=users, **apis)
 
 

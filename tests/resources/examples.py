@@ -9,6 +9,10 @@ from resources.models import Invoice, Vendor, VendorUserObjectPermission
 from tests import factories
 from tests.contract.walk import Call, Team
 
+IBAN = "NO9386011117947"
+#: Operations that answer with what is covered everywhere else, and why (tests.answers).
+REVEALS = {"POST /v1/vendors/{id}/reveal-iban": "the account number, to who may pay, for a reason"}
+
 
 def vendor(team: Team) -> Vendor:
     return Vendor.objects.create(
@@ -19,6 +23,13 @@ def vendor(team: Team) -> Vendor:
         verification="verified",
         created_by=team.user("clerk"),
     )
+
+
+def vendor_with_account(team: Team) -> Vendor:
+    made = vendor(team)
+    made.set_account(IBAN)
+    made.save()
+    return made
 
 
 def invoice(team: Team, status: str = "draft") -> Invoice:
@@ -83,10 +94,14 @@ def new_share(team: Team) -> Call:
 
 
 EXAMPLES = {
-    "GET /v1/vendors": several(vendor),
+    "GET /v1/vendors": several(vendor_with_account),
     "POST /v1/vendors": new_vendor,
-    "GET /v1/vendors/{id}": lambda team: Call("auditor", vendor(team)),
+    "GET /v1/vendors/{id}": lambda team: Call("auditor", vendor_with_account(team)),
     "PATCH /v1/vendors/{id}": lambda team: Call("clerk", vendor(team), {"country": "NO"}),
+    "POST /v1/vendors/{id}/bank-details": lambda team: Call("clerk", vendor(team), {"iban": IBAN}),
+    "POST /v1/vendors/{id}/reveal-iban": lambda team: Call(
+        "treasurer", vendor_with_account(team), {"reason": "The bank returned the payment"}
+    ),
     "GET /v1/vendors/{id}/invoices": lambda team: Call("auditor", invoice(team).vendor),
     "GET /v1/vendors/{id}/shares": lambda team: Call("org_admin", share(team).content_object),
     "POST /v1/vendors/{id}/shares": new_share,

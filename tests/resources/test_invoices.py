@@ -35,8 +35,8 @@ NEXT = {
 }
 
 
-def act(api, invoice, action, body=None):
-    return api.send("POST", f"/v1/invoices/{invoice}/{action}", body)
+def act(api, invoice, action, body=None, **headers):
+    return api.send("POST", f"/v1/invoices/{invoice}/{action}", body, **headers)
 
 
 def test_from_draft_to_released_and_every_step_is_audited(us, make):
@@ -367,9 +367,9 @@ def test_a_refused_action_leaves_no_data_event(us, make):
 def test_of_parallel_releases_one_wins(us, make):
     invoice = make.invoice(us, state="approved")
 
-    answers = in_parallel(8, lambda: act(us.treasurer, invoice, "release"))
+    answers = in_parallel(8, lambda: act(us.treasurer, invoice, "release", HTTP_IF_MATCH='"3"'))
 
-    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
+    assert sorted(answer.status_code for answer in answers) == [200] + [412] * 7
     assert AuditEvent.objects.filter(event="invoices:invoice:released").count() == 1
 
 
@@ -377,9 +377,9 @@ def test_of_parallel_releases_one_wins(us, make):
 def test_parallel_approvals_of_one_person_count_once(us, make):
     invoice = make.invoice(us, state="submitted", amount=TWO_APPROVERS_FROM)
 
-    answers = in_parallel(8, lambda: act(us.approver, invoice, "approve"))
+    answers = in_parallel(8, lambda: act(us.approver, invoice, "approve", HTTP_IF_MATCH='"2"'))
 
-    assert sorted(answer.status_code for answer in answers) == [200] + [403] * 7
+    assert sorted(answer.status_code for answer in answers) == [200] + [412] * 7
     assert Approval.objects.count() == 1
     assert Invoice.objects.get().status == "submitted"
 
@@ -401,20 +401,21 @@ def test_of_parallel_creations_of_one_number_one_wins(us, make):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_edit_and_a_submission_never_interleave(us, make):
-    """What was submitted is what was last written: an edit after it is refused, not lost."""
+def test_an_edit_and_a_submission_of_one_version_are_one(us, make):
+    """What was submitted is what somebody saw: of the two the second is refused, not lost."""
     invoice = make.invoice(us)
     calls = [
-        lambda: us.clerk.send("PATCH", f"/v1/invoices/{invoice}", {"amount": 7}),
-        lambda: act(us.clerk, invoice, "submit"),
+        lambda: us.clerk.send("PATCH", f"/v1/invoices/{invoice}", {"amount": 7}, HTTP_IF_MATCH='"1"'),
+        lambda: act(us.clerk, invoice, "submit", HTTP_IF_MATCH='"1"'),
     ]
 
     edit, submission = in_parallel(2, calls)
 
-    assert submission.status_code == 200
     stored = Invoice.objects.get()
-    assert (edit.status_code, stored.amount) in {(200, 7), (409, 1000)}
-    assert stored.status == "submitted"
+    assert (edit.status_code, submission.status_code, stored.amount, stored.status) in {
+        (200, 412, 7, "draft"),
+        (412, 200, 1000, "submitted"),
+    }
 
 
 def in_parallel(number, call):

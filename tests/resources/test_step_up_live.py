@@ -1,6 +1,7 @@
 """Step-up end to end: an independent client releases an invoice, ten minutes after the sign-in."""
 
 import re
+import uuid
 
 from requests_oauth2client import OAuth2Client, PublicApp
 
@@ -16,8 +17,8 @@ def approved_invoice(live, session):
         for who, scope in (("clerk", "invoices:write"), ("approver", "invoices:approve"))
     }
 
-    def call(who, path, body=None):
-        headers = {"Authorization": f"Bearer {tokens[who]}"}
+    def call(who, path, body=None, **headers):
+        headers = {"Authorization": f"Bearer {tokens[who]}", "Idempotency-Key": str(uuid.uuid4()), **headers}
         response = session.post(f"{live.base_url}{path}", headers=headers, json=body)
         assert response.ok, response.text
         return response.json()
@@ -26,8 +27,8 @@ def approved_invoice(live, session):
     fields = {"vendor": vendor, "number": "STEP-UP", "amount": 1000}
     fields |= {"issue_date": "2026-01-01", "due_date": "2026-02-01"}
     invoice = call("clerk", "/v1/invoices", fields)["id"]
-    call("clerk", f"/v1/invoices/{invoice}/submit")
-    call("approver", f"/v1/invoices/{invoice}/approve")
+    call("clerk", f"/v1/invoices/{invoice}/submit", **{"If-Match": '"1"'})
+    call("approver", f"/v1/invoices/{invoice}/approve", **{"If-Match": '"2"'})
     return invoice
 
 
@@ -49,7 +50,8 @@ def test_release_asks_for_a_new_sign_in_and_then_takes_it(live):
             return client.authorization_code(request.validate_callback(treasurer.consent(request.uri)))
 
         def release(token):
-            return session.post(f"{live.base_url}/v1/invoices/{invoice}/release", auth=token)
+            headers = {"Idempotency-Key": str(uuid.uuid4()), "If-Match": '"3"'}
+            return session.post(f"{live.base_url}/v1/invoices/{invoice}/release", auth=token, headers=headers)
 
         token = authorize()
         ten_minutes_later(treasurer)

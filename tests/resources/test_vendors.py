@@ -19,6 +19,10 @@ def test_a_clerk_creates_one(us):
     assert body == {
         **BODY,
         "id": body["id"],
+        "tax_id": None,
+        "iban": None,
+        "iban_token": "",
+        "bank_changed_at": None,
         "verification": "unverified",
         "created_at": body["created_at"],
         "version": 1,

@@ -34,6 +34,7 @@ def clock(monkeypatch):
 # --- what is recorded ---
 
 
+@pytest.mark.asvs("16.2.1", "16.3.2")
 def test_a_refusal_of_a_known_caller_is_recorded_with_who_and_where(acme, auditor):
     Api(factories.token(auditor, acme, scopes="account:read")).get("/v1/audit-events")
 
@@ -50,6 +51,7 @@ def test_a_refusal_of_a_known_caller_is_recorded_with_who_and_where(acme, audito
     }
 
 
+@pytest.mark.asvs("16.3.2", "16.3.3")
 @pytest.mark.parametrize(
     ("request_", "tag"),
     [
@@ -64,6 +66,7 @@ def test_each_kind_of_refusal_has_its_tag(api, request_, tag):
     assert [event.event for event in events()] == [tag]
 
 
+@pytest.mark.asvs("16.3.3")
 def test_a_limited_request_is_recorded(api, settings):
     settings.THROTTLES = {**settings.THROTTLES, "read": "1/6000"}
     assert [api.get("/v1/me").status_code for _ in range(2)] == [200, 429]
@@ -77,6 +80,7 @@ def test_successful_reads_are_not_recorded(api):
     assert events() == []
 
 
+@pytest.mark.asvs("16.3.1")
 def test_sign_in_sign_out_and_failure_are_recorded_for_the_organisation(acme):
     user = factories.member("auditor", acme)
     page = Page()
@@ -117,6 +121,7 @@ def test_one_row_for_each_organisation_in_one_statement(rf, acme, django_assert_
     assert {event.organisation_id for event in events()} == {acme.pk, other.pk}
 
 
+@pytest.mark.asvs("2.3.3")
 def test_a_record_is_undone_with_its_change(rf, acme):
     with transaction.atomic():
         record(rf.get("/"), "test:subject:action", organisations=[acme.pk], actor=None)
@@ -128,6 +133,7 @@ def test_a_record_is_undone_with_its_change(rf, acme):
 # --- repeats ---
 
 
+@pytest.mark.asvs("16.3.2")
 def test_repeats_become_one_row_with_a_count(clock):
     for _ in range(5):
         Api("bad").get("/v1/me")
@@ -156,19 +162,42 @@ def test_guessing_many_routes_without_a_token_opens_one_window(clock):
     assert len(events(event=Event.NOT_FOUND)) == 1
 
 
+def unknown(number):
+    """A refusal of nobody in particular, from an address of its own."""
+    address = f"10.0.0.{number}"
+    return Refusal(
+        Event.UNAUTHENTICATED, None, None, "", address, "", "", 401, "unauthorized", network=address
+    )
+
+
 def test_windows_are_bounded(monkeypatch, clock):
     monkeypatch.setattr(audit, "MAX_OPEN_WINDOWS", 10)
     windows = RepeatWindows()
-    refusals = [
-        Refusal(Event.UNAUTHENTICATED, None, None, "", f"10.0.0.{number}", "", "", 401, "unauthorized")
-        for number in range(50)
-    ]
 
-    written = [windows.note(refusal) for refusal in refusals]
+    written = [windows.note(unknown(number)) for number in range(50)]
     rest = windows.take_ended(everything=True)
 
     assert sum(written) == 10
     assert [(refusal.code, count) for refusal, count in rest] == [("overflow", 40)]
+
+
+def test_nobody_unknown_hides_what_a_member_was_refused(monkeypatch, clock, acme):
+    monkeypatch.setattr(audit, "MAX_OPEN_WINDOWS", 10)
+    for number in range(50):
+        Api("bad", REMOTE_ADDR=f"10.0.0.{number}").get("/v1/me")
+
+    assert Api(factories.token(factories.member("clerk", acme), acme)).get("/v1/members").status_code == 403
+
+    (event,) = events(event=Event.FORBIDDEN)
+    assert (event.organisation_id, event.count) == (acme.pk, 1)
+
+
+def test_the_addresses_of_one_network_are_one_caller(clock):
+    for number in range(20):
+        Api("bad", REMOTE_ADDR=f"2001:db8::{number + 1:x}").get("/v1/me")
+    Api("bad", REMOTE_ADDR="2001:db8:0:1::1").get("/v1/me")
+
+    assert [event.address for event in events()] == ["2001:db8::1", "2001:db8:0:1::1"]
 
 
 @pytest.mark.parametrize("outage", [OperationalError, InterfaceError])
@@ -190,6 +219,7 @@ def event(acme):
     return AuditEvent.objects.create(event="test:subject:action", organisation_id=acme.pk)
 
 
+@pytest.mark.asvs("16.4.2")
 @pytest.mark.parametrize(
     "statement",
     [
@@ -209,6 +239,7 @@ def test_the_service_role_has_no_right_to_change_it(event, statement):
     assert AuditEvent.objects.filter(pk=event.pk).exists()
 
 
+@pytest.mark.asvs("16.4.2")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "statement",

@@ -16,6 +16,7 @@ def middleware():
     return AvailabilityMiddleware(lambda request: None)
 
 
+@pytest.mark.asvs("16.5.2")
 @pytest.mark.parametrize("outage", [OperationalError, InterfaceError])
 def test_a_database_outage_is_503_and_says_nothing(rf, middleware, outage):
     response = middleware.process_exception(rf.get("/"), outage("hunter2"))

@@ -11,10 +11,12 @@ def request_from(peer, forwarded=None):
     return RequestFactory().get("/", REMOTE_ADDR=peer, **headers)
 
 
+@pytest.mark.asvs("4.1.3")
 def test_without_proxies_the_header_is_only_text():
     assert client_address(request_from("203.0.113.9", "198.51.100.1")) == "203.0.113.9"
 
 
+@pytest.mark.asvs("4.1.3")
 @pytest.mark.parametrize(
     ("forwarded", "expected"),
     [
@@ -38,6 +40,7 @@ def test_behind_a_proxy_it_is_the_rightmost_that_no_proxy_owns(settings, forward
     assert client_address(request_from("10.0.0.2", forwarded)) == expected
 
 
+@pytest.mark.asvs("4.1.3")
 def test_a_stranger_who_claims_to_be_a_proxy_is_not_believed(settings):
     settings.TRUSTED_PROXIES = ["10.0.0.0/24"]
 

@@ -40,6 +40,7 @@ def with_broken_view(settings):
     settings.ROOT_URLCONF = module
 
 
+@pytest.mark.asvs("16.5.1", "16.5.4")
 def test_the_unforeseen_is_a_500_that_says_nothing(with_broken_view, caplog):
     caplog.set_level(logging.CRITICAL)
     response = Api().get("/broken")

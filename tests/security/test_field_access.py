@@ -50,6 +50,7 @@ def read(caller, instance):
     return set(one)
 
 
+@pytest.mark.asvs("8.2.3")
 @pytest.mark.parametrize(
     ("caller", "status", "shown"),
     [
@@ -65,6 +66,7 @@ def test_a_reader_shows_what_role_scope_and_state_admit(caller, status, shown):
     assert read(caller, event(status)) == shown
 
 
+@pytest.mark.asvs("8.2.3")
 @pytest.mark.parametrize(
     ("caller", "sent", "error"),
     [
@@ -85,6 +87,7 @@ def test_a_writer_takes_what_role_and_scope_admit(caller, sent, error):
     assert refused.value.status_code == 403
 
 
+@pytest.mark.asvs("8.2.3")
 def test_a_field_is_frozen_in_another_state():
     check_write(Writer(), access(), ["title"], event("open"))
     check_write(Writer(), access(), ["title"])  # a new object has no state yet
@@ -127,3 +130,20 @@ def test_a_rule_that_names_what_does_not_exist_is_an_error(rules, fault, monkeyp
 
     assert error.id == "security.E070"
     assert fault in error.msg
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_rules_in_a_nested_serializer_are_an_error(many, monkeypatch):
+    class Inner(serializers.Serializer):
+        field_rules = {"event": ONLY_AUDITORS}
+        event = serializers.CharField()
+
+    class Outer(serializers.Serializer):
+        inner = Inner(many=many)
+
+    monkeypatch.setattr(field_access, "first_party_serializers", lambda: [Inner, Outer])
+
+    (error,) = check_field_access()
+
+    assert error.id == "security.E071"
+    assert "Outer.inner" in error.msg

@@ -28,6 +28,7 @@ def assert_headers(response):
     assert "X-Powered-By" not in response
 
 
+@pytest.mark.asvs("14.2.2", "14.3.2")
 @pytest.mark.parametrize(
     ("method", "route", "status"),
     [

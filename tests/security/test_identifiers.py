@@ -6,11 +6,12 @@ import pytest
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 
-from accounts.models import Membership
+from accounts.models import Membership, Organisation
 from security import identifiers
 from security.identifiers import PublicIdRelatedField, canonical_uuid, check_identifiers, parse_public_id
 from security.models import AuditEvent
 from security.serializers import ReadSerializer
+from security.strict_input import StrictModelSerializer, StrictSerializer
 
 CANONICAL = "01a20b51-1e4c-77a9-81e6-aaeaf2d023ae"
 
@@ -80,6 +81,40 @@ def test_declaring_it_does_not_hide_it(monkeypatch):
     monkeypatch.setattr(identifiers, "first_party_serializers", lambda: [Declared])
 
     assert [error.id for error in check_identifiers()] == ["security.E020"]
+
+
+def test_no_way_around_leads_to_one(monkeypatch):
+    """By way of a relation, as a list, by a slug that is none; and where the serializer has no model."""
+
+    class Around(StrictModelSerializer[Membership]):
+        person = serializers.IntegerField(source="user.pk", read_only=True)
+        tenant = serializers.IntegerField(source="organisation.id", read_only=True)
+        slug = serializers.SlugRelatedField("id", source="user", read_only=True)
+        sessions = serializers.PrimaryKeyRelatedField(source="user.sessions", many=True, read_only=True)
+        name = serializers.CharField(source="user.name", read_only=True)
+
+        class Meta:
+            model = Membership
+            fields = ("person", "tenant", "slug", "sessions", "name", "role")
+
+    class Hidden(StrictModelSerializer[Organisation]):
+        class Meta:
+            model = Organisation
+            fields = ("name", "memberships")
+
+    class Bare(StrictSerializer):
+        member = serializers.PrimaryKeyRelatedField(queryset=Membership.objects.all())
+
+    monkeypatch.setattr(identifiers, "first_party_serializers", lambda: [Around, Hidden, Bare])
+
+    assert [error.msg.split()[0].rsplit(".", 1)[1] for error in check_identifiers()] == [
+        "person",
+        "tenant",
+        "slug",
+        "sessions",
+        "memberships",
+        "member",
+    ]
 
 
 def test_the_projects_own_serializers_pass():

@@ -29,6 +29,7 @@ def test_it_reads_json(document):
     assert parse(json.dumps(document, ensure_ascii=False).encode()) == document
 
 
+@pytest.mark.asvs("1.4.2", "1.5.3")
 @pytest.mark.parametrize(
     "body",
     [
@@ -84,6 +85,7 @@ def test_utf8_may_be_said(media_type):
     assert parse(b"{}", media_type) == {}
 
 
+@pytest.mark.asvs("1.5.1", "1.5.3")
 @pytest.mark.parametrize(
     "media_type",
     [
@@ -118,6 +120,35 @@ def test_a_declared_and_an_undeclared_large_body_are_refused(settings):
         parse(b'{"a": "aaaaaaaaaaaa"}', CONTENT_LENGTH="")
 
 
+@pytest.mark.asvs("4.1.1")
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("application/json;q=0", 406),
+        ("*/*;q=0", 406),
+        ("application/json; q=0.000, */*", 406),
+        ("application/*;Q=0, */*;q=0.5", 406),
+        ("*/*;q=0, application/json", 200),
+        ("text/html;q=0, application/json;q=0.001", 200),
+        ("text/html;q=0, */*", 200),
+        ("text/html", 406),
+        ("text/html; a*=x; a*0=y", 406),
+        ("application/json; a*=x; a*0=y", 200),
+        ("application/json;version=1", 200),
+        ("*/*;a*=utf-8''%0d%0aX-B:%20c", 200),
+    ],
+)
+@pytest.mark.django_db
+def test_what_is_not_wanted_is_not_sent(api, accept, status):
+    response = api.get("/v1/me", HTTP_ACCEPT=accept)
+
+    assert response.status_code == status
+    assert response["Content-Type"] in {"application/json", "application/problem+json"}
+
+
+@pytest.mark.asvs("1.2.3")
 def test_it_writes_json():
     assert ORJSONRenderer().render({"a": "ü"}) == '{"a":"ü"}'.encode()
     assert ORJSONRenderer().render(None) == b""
+    markup = {"a": "</script><!-- \u2028\u2029 ' \" \\ \r\n"}
+    assert json.loads(ORJSONRenderer().render(markup)) == markup

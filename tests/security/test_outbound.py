@@ -18,6 +18,7 @@ def test_the_internet_is_public(address):
     assert is_public(address)
 
 
+@pytest.mark.asvs("1.3.6")
 @pytest.mark.parametrize(
     "address",
     [
@@ -53,6 +54,7 @@ def test_everything_inside_is_not(address):
     assert not is_public(address)
 
 
+@pytest.mark.asvs("1.2.2", "1.3.6", "4.2.5")
 @pytest.mark.parametrize(
     "url",
     [
@@ -222,6 +224,7 @@ def test_one_address_inside_among_public_ones_is_enough_to_refuse(client, port, 
         client.get(f"https://localhost:{port}/good", accept="*/*")
 
 
+@pytest.mark.asvs("1.3.6")
 def test_a_name_whose_address_changes_is_called_at_the_one_that_was_checked(
     client, server, port, monkeypatch
 ):
@@ -237,6 +240,7 @@ def test_a_name_whose_address_changes_is_called_at_the_one_that_was_checked(
     assert next(answers) == "127.0.0.2"  # the name was looked up once
 
 
+@pytest.mark.asvs("1.3.6")
 @pytest.mark.parametrize("path", ["elsewhere", "missing", "large", "endless"])
 def test_anything_but_a_small_200_is_refused(client, server, port, path):
     server.seen.clear()
@@ -246,6 +250,7 @@ def test_anything_but_a_small_200_is_refused(client, server, port, path):
     assert len(server.seen) == 1  # a redirect is not followed
 
 
+@pytest.mark.asvs("16.5.2")
 @pytest.mark.parametrize("path", ["trickle", "nothing"])
 def test_a_slow_server_is_cut_off(client, port, path, monkeypatch):
     monkeypatch.setattr(outbound, "MAX_SECONDS", 0.5)

@@ -3,11 +3,14 @@
 import pytest
 from django.http import HttpResponse
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_page
 from rest_framework import serializers
 from rest_framework.views import APIView
 
 from accounts.me import MeViewSet
 from security import policy
+from security.audit_trail import AuditEventViewSet
 from security.models import AuditEvent
 from security.object_permissions import NoObjects, ObjectRule, TenantObjects
 from security.policy import (
@@ -18,7 +21,9 @@ from security.policy import (
     check_policy,
     exempt_from_policy,
 )
+from security.scopes import all_roles
 from security.serializers import ReadSerializer
+from security.strict_input import StrictSerializer
 from tests import factories
 from tests.clients import PROBLEM, Api
 
@@ -38,6 +43,10 @@ COMPLETE = {
     "throttle": "read",
     "response": Reader,
 }
+
+
+class Nested(StrictSerializer):
+    inner = NoBody()
 
 
 def view_with(action="retrieve", method="get", **changes):
@@ -70,6 +79,7 @@ def test_a_complete_rule_passes(planted):
     assert planted(view_with()) == []
 
 
+@pytest.mark.asvs("8.2.1")
 @pytest.mark.parametrize(
     "view",
     [
@@ -86,6 +96,7 @@ def test_a_view_without_policy_is_an_error_that_says_what_to_do(planted, view):
     assert "PolicyViewSet" in error.hint
 
 
+@pytest.mark.asvs("8.2.1")
 @pytest.mark.parametrize(
     ("view", "fault"),
     [
@@ -101,6 +112,10 @@ def test_a_view_without_policy_is_an_error_that_says_what_to_do(planted, view):
         (view_with("create", "post"), "strict serializer"),
         (view_with("create", "post", request=serializers.Serializer), "strict serializer"),
         (view_with("list"), "PageQuery"),
+        (view_with("create", "post", request=NoBody), "idempotent"),
+        (view_with(idempotent=True), "idempotent is for a POST"),
+        (view_with(if_match=True), "needs a model with a version"),
+        (view_with("partial_update", "patch", request=Nested), "nested"),
     ],
 )
 def test_an_incomplete_rule_is_an_error_that_names_the_fault(planted, view, fault):
@@ -118,10 +133,23 @@ def test_the_gate_itself_may_not_be_redefined(planted, attribute):
         {"rules": {"retrieve": Rule(**COMPLETE)}, attribute: [], "retrieve": lambda self, request: None},
     )
 
-    (error,) = planted(view.as_view({"get": "retrieve"}))
+    (error,) = planted(PolicyViewSet.as_view.__func__(view, {"get": "retrieve"}))
 
     assert error.id == "security.E003"
     assert attribute in error.msg
+
+
+def test_a_helper_that_shadows_a_part_of_the_gate_is_an_error(planted):
+    """It would be called in its place: here no limit would be asked."""
+
+    class Paged(view_with().cls):
+        def _limit(self, request, limits, once=()):
+            return 20
+
+    (error,) = planted(Paged.as_view({"get": "retrieve"}))
+
+    assert error.id == "security.E003"
+    assert "_limit" in error.msg
 
 
 def test_the_gate_may_not_be_redefined_in_the_urlconf_either(planted):
@@ -130,6 +158,61 @@ def test_the_gate_may_not_be_redefined_in_the_urlconf_either(planted):
     (error,) = planted(view)
 
     assert error.id == "security.E003"
+
+
+@pytest.mark.asvs("8.2.1")
+@pytest.mark.parametrize("name", ["rules", "queryset", "parent", "version_judged"])
+def test_a_route_brings_no_rules_of_its_own(planted, name):
+    """They would be in force, and the checks, the document and the matrix would show those of the class."""
+    everybody = {"retrieve": Rule(**{**COMPLETE, "allow": (Allow("account:read", frozenset(all_roles())),)})}
+    view = view_with().cls
+
+    (error,) = planted(view.as_view({"get": "retrieve"}, **{name: everybody}))
+
+    assert error.id == "security.E003"
+    assert name in error.msg
+
+
+def test_a_route_may_be_named(planted):
+    view = view_with().cls
+
+    assert (
+        planted(view.as_view({"get": "retrieve"}, basename="planted", detail=True, suffix="Instance")) == []
+    )
+
+
+class CachedHandler(AuditEventViewSet):
+    """As REST framework's guide to caching has it."""
+
+    list = method_decorator(cache_page(60))(AuditEventViewSet.list)
+
+
+CACHED = {
+    "the route": cache_page(60)(AuditEventViewSet.as_view({"get": "list"})),
+    "the handler": CachedHandler.as_view({"get": "list"}),
+}
+
+
+@pytest.mark.asvs("8.3.2")
+@pytest.mark.parametrize("what", CACHED)
+def test_no_cache_answers_in_place_of_the_gate(planted, acme, auditor, what):
+    """A kept answer would be given for as long as it is kept, whatever was taken back meanwhile."""
+    planted(CACHED[what])
+    api, path = Api(factories.token(auditor, acme)), f"/planted0?limit={next(factories.number) % 90 + 1}"
+    assert api.get(path).json()["items"] == []
+
+    AuditEvent.objects.create(event="a:b:c", organisation_id=acme.pk)
+    assert len(api.get(path).json()["items"]) == 1
+    auditor.memberships.all().delete()
+    assert api.get(path).status_code == 401
+
+
+def test_a_route_that_wraps_its_view_is_an_error(planted):
+    """What a decorator does, it does before the gate, and after it."""
+    (error,) = planted(CACHED["the route"])
+
+    assert error.id == "security.E003"
+    assert "wrapped" in error.msg
 
 
 def test_an_exempt_view_passes_and_needs_a_reason(planted):
@@ -142,6 +225,7 @@ def test_an_object_rule_admits_nothing_by_default(acme):
     assert not ObjectRule().scope(AuditEvent.objects.all(), None).exists()
 
 
+@pytest.mark.asvs("10.3.2")
 def test_the_caller_needs_the_scope(acme, auditor):
     response = Api(factories.token(auditor, acme, scopes="account:read")).get("/v1/audit-events")
 
@@ -152,6 +236,7 @@ def test_the_caller_needs_the_scope(acme, auditor):
     assert response.json()["type"].endswith("/problems/insufficient-scope")
 
 
+@pytest.mark.asvs("8.2.1")
 def test_the_caller_needs_the_role(acme):
     response = Api(factories.token(factories.member("org_admin", acme), acme)).get("/v1/audit-events")
 
@@ -160,6 +245,7 @@ def test_the_caller_needs_the_role(acme):
     assert response.json()["type"].endswith("/problems/role-not-permitted")
 
 
+@pytest.mark.asvs("8.3.2")
 def test_the_role_is_read_on_every_request(acme, auditor, api):
     assert api.get("/v1/audit-events").status_code == 200
 
@@ -168,6 +254,7 @@ def test_the_role_is_read_on_every_request(acme, auditor, api):
     assert api.get("/v1/audit-events").status_code == 403
 
 
+@pytest.mark.asvs("8.2.1", "16.5.3")
 def test_a_view_that_escaped_the_policy_lets_nobody_in(rf, settings, acme, auditor):
     """DenyAll is the default permission, should the check ever be silenced."""
     view = type("Escaped", (APIView,), {"get": lambda self, request: HttpResponse("secret")}).as_view()
@@ -178,6 +265,7 @@ def test_a_view_that_escaped_the_policy_lets_nobody_in(rf, settings, acme, audit
     assert response.status_code == 403
 
 
+@pytest.mark.asvs("4.1.4")
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_a_method_that_the_route_does_not_have_is_405(api, method):
     response = api.generic(method, "/v1/audit-events")

@@ -1,14 +1,29 @@
 """security.row_security, on the audit trail: the one tenant's table that every fork has."""
 
+from types import SimpleNamespace
+from typing import ClassVar
+
 import pytest
 from django.apps import apps
-from django.db import ProgrammingError, connection, models, transaction
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import ProgrammingError, connection, migrations, models, transaction
+from django.db.migrations.graph import MigrationGraph
 from django.test.utils import isolate_apps
+from pgtrigger import Trigger
 
+from accounts.models import Membership, Organisation
 from security import row_security
 from security.audit import append
 from security.models import AuditEvent
-from security.row_security import EXEMPT, RowSecurity, TenantModel, check_row_security, tenant
+from security.row_security import (
+    EXEMPT,
+    RowSecurity,
+    SameTenant,
+    TenantModel,
+    check_row_security,
+    tenant,
+)
 from tests import factories
 from tests.visibility import row_security_in_force
 
@@ -126,6 +141,37 @@ def test_every_tenants_table_has_it_and_members_and_no_other():
     assert tables_with_row_security() == tenants | {"accounts_membership"}
 
 
+POLICIES = """
+SELECT tablename, policyname, cmd, roles::text, coalesce(qual, ''), coalesce(with_check, '') FROM pg_policies
+ WHERE schemaname = 'public' AND policyname <> 'tests'
+"""
+#: Of the audit trail, which takes events of callers without a tenant.
+APPENDS = ("security_auditevent", "append")
+
+
+def policies():
+    with connection.cursor() as cursor:
+        cursor.execute(POLICIES)
+        return cursor.fetchall()
+
+
+def test_every_policy_asks_for_the_organisation_and_one_that_writes_for_a_member():
+    """Those that a fork writes by hand as well: a second policy opens what the first one closes."""
+    for table, name, command, roles, seen, written in policies():
+        if roles != "{public}":  # the operators'
+            assert "service" not in roles
+            continue
+        if (table, name) == APPENDS:
+            assert command == "INSERT"
+            continue
+        assert all("app.organisation" in condition for condition in (seen, written) if condition), (
+            table,
+            name,
+        )
+        if command != "SELECT":
+            assert "app.member" in (written or seen), (table, name)
+
+
 @pytest.mark.parametrize("model", tenant_models(), ids=lambda model: model._meta.label)
 def test_no_tenants_table_shows_a_row_without_a_tenant(model):
     with row_security_in_force():
@@ -151,7 +197,7 @@ def test_a_tenants_table_without_the_step_is_an_error(monkeypatch):
         class Meta:
             app_label = "security"
 
-    monkeypatch.setattr(row_security.apps, "get_models", lambda: [Ledger])
+    monkeypatch.setattr(row_security.apps, "get_models", lambda **kwargs: [Ledger])
 
     (error,) = check_row_security()
 
@@ -170,11 +216,147 @@ def test_an_organisation_that_is_not_declared_is_an_error(monkeypatch):
         def __str__(self):
             return "ledger"
 
-    monkeypatch.setattr(row_security.apps, "get_models", lambda: [Ledger])
+    monkeypatch.setattr(row_security.apps, "get_models", lambda **kwargs: [Ledger])
 
     (error,) = check_row_security()
 
     assert error.id == "security.E051"
+
+
+@isolate_apps("security")
+def test_a_table_that_points_to_a_tenants_and_says_no_tenant_is_an_error(monkeypatch):
+    class Line(models.Model):
+        event = models.ForeignKey(AuditEvent, on_delete=models.CASCADE)
+
+        class Meta:
+            app_label = "security"
+
+        def __str__(self):
+            return "line"
+
+    class Tagged(models.Model):
+        events = models.ManyToManyField(AuditEvent)
+
+        class Meta:
+            app_label = "security"
+
+        def __str__(self):
+            return "tagged"
+
+    monkeypatch.setattr(
+        row_security.apps, "get_models", lambda **kwargs: [Line, Tagged, Tagged.events.through]
+    )
+
+    assert [(error.id, error.msg.split()[0]) for error in check_row_security()] == [
+        ("security.E052", "security.Line"),
+        ("security.E052", "security.Tagged_events"),
+    ]
+
+
+@isolate_apps("security")
+def test_an_organisation_by_another_name_is_one(monkeypatch):
+    """Membership is what says which model the organisations are."""
+
+    class Report(models.Model):
+        customer = models.ForeignKey(Organisation, on_delete=models.CASCADE)
+
+        class Meta:
+            app_label = "security"
+
+        def __str__(self):
+            return "report"
+
+    monkeypatch.setattr(row_security.apps, "get_models", lambda **kwargs: [Membership, Report])
+
+    assert [(error.id, error.msg.split()[0]) for error in check_row_security()] == [
+        ("security.E051", "security.Report")
+    ]
+
+
+@isolate_apps("security")
+def test_a_table_that_points_to_an_exempt_one_is_the_tenants_as_well(monkeypatch):
+    class Note(models.Model):
+        about = models.ForeignKey(Membership, on_delete=models.CASCADE)
+
+        class Meta:
+            app_label = "security"
+
+        def __str__(self):
+            return "note"
+
+    monkeypatch.setattr(row_security.apps, "get_models", lambda **kwargs: [Note])
+
+    (error,) = check_row_security()
+
+    assert error.id == "security.E052"
+
+
+@isolate_apps("security")
+def test_a_generic_key_may_point_to_any_tenants_row(monkeypatch):
+    class Comment(models.Model):
+        content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE)
+        object_id = models.BigIntegerField()
+        about = GenericForeignKey()
+
+        class Meta:
+            app_label = "security"
+
+        def __str__(self):
+            return "comment"
+
+    monkeypatch.setattr(row_security.apps, "get_models", lambda **kwargs: [Comment])
+
+    (error,) = check_row_security()
+
+    assert error.id == "security.E052"
+    assert "row of any model" in error.msg
+
+
+@isolate_apps("security")
+def test_a_tenants_table_that_may_point_across_tenants_is_an_error(monkeypatch):
+    class Ledger(TenantModel):
+        class Meta:
+            app_label = "security"
+
+    class Line(TenantModel):
+        ledger = models.ForeignKey(Ledger, on_delete=models.CASCADE)
+        event = models.ForeignKey(AuditEvent, on_delete=models.CASCADE, null=True)
+
+        class Meta:
+            app_label = "security"
+            triggers: ClassVar[list[Trigger]] = [SameTenant("event")]
+
+    monkeypatch.setattr(row_security, "_secured_by_migrations", lambda: {"security.ledger", "security.line"})
+    monkeypatch.setattr(row_security.apps, "get_models", lambda **kwargs: [Ledger, Line])
+
+    (error,) = check_row_security()
+
+    assert error.id == "security.E053"
+    assert "security.Line.ledger" in error.msg
+    assert 'SameTenant("ledger")' in error.hint
+
+
+STEP, MAKE = RowSecurity("Ledger"), migrations.CreateModel("Ledger", [])
+
+
+@pytest.mark.parametrize(
+    ("steps", "secured"),
+    [
+        ([MAKE, STEP], {"a.ledger"}),
+        ([MAKE], set()),
+        ([MAKE, STEP, migrations.DeleteModel("Ledger"), MAKE], set()),
+        ([MAKE, STEP, migrations.RenameModel("Ledger", "Book"), MAKE], {"a.book"}),
+        ([MAKE, migrations.RenameModel("Ledger", "Book")], set()),
+        ([migrations.SeparateDatabaseAndState([STEP], [MAKE])], {"a.ledger"}),
+    ],
+)
+def test_the_step_secures_the_table_that_was_there(monkeypatch, steps, secured):
+    """One that is made anew under the name has no policies."""
+    graph = MigrationGraph()
+    graph.add_node(("a", "0001"), SimpleNamespace(operations=steps))
+    monkeypatch.setattr(row_security, "MigrationLoader", lambda connection: SimpleNamespace(graph=graph))
+
+    assert row_security._secured_by_migrations() == secured
 
 
 def test_the_step_describes_itself_and_can_be_undone():

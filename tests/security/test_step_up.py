@@ -36,6 +36,7 @@ def test_a_recent_and_strong_authentication_is_enough(step_up, fields):
     step_up.check(access(**fields))
 
 
+@pytest.mark.asvs("7.5.3", "8.2.4", "10.3.4")
 @pytest.mark.parametrize(
     ("step_up", "fields", "asked"),
     [

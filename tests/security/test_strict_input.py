@@ -12,6 +12,7 @@ from security import strict_input
 from security.models import AuditEvent
 from security.pagination import PageQuery
 from security.strict_input import (
+    MAX_ECHO,
     QuerySerializer,
     StrictBooleanField,
     StrictCharField,
@@ -83,6 +84,7 @@ def test_it_takes_what_the_schema_says(field, sent, got):
     assert validate({field: sent}) == {field: got}
 
 
+@pytest.mark.asvs("1.3.3", "1.4.2", "2.2.1")
 @pytest.mark.parametrize(
     ("field", "sent", "code"),
     [
@@ -138,6 +140,16 @@ def test_a_body_that_is_no_object_is_refused_at_the_root(body):
     assert {pointer for pointer, _ in faults_of(body)} == {""}
 
 
+def test_the_answer_cuts_long_names():
+    """So that what it repeats of a request is bounded, as the document says."""
+    assert query_faults("a" * 9999 + "=1", QuerySerializer) == {("a" * MAX_ECHO, "unknown")}
+
+
+def test_the_answer_repeats_no_control_characters():
+    assert query_faults("a%00b%0a%1b%C2%AD=1", QuerySerializer) == {("a\ufffdb\ufffd\ufffd\ufffd", "unknown")}
+    assert faults_of({"x\u202ey": 1}) == {("/x\ufffdy", "unknown")}
+
+
 def test_unknown_keys_are_named_by_escaped_pointer_at_every_level():
     body = {
         "a/b~c": 1,
@@ -182,6 +194,7 @@ def test_query_defaults_apply():
     assert parse_query(PageQuery, QueryDict("limit=7")) == {**defaults, "limit": 7}
 
 
+@pytest.mark.asvs("1.4.2", "2.2.1")
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -262,6 +275,7 @@ class Coercing(StrictSerializer):
     number = serializers.IntegerField(min_value=1, max_value=2)
 
 
+@pytest.mark.asvs("1.3.3", "2.2.1")
 @pytest.mark.parametrize(
     ("serializer", "id_"),
     [
@@ -297,3 +311,24 @@ def test_no_strict_serializer_asks_the_database_about_uniqueness():
 
     assert Writer().validators == []
     assert Writer().fields["event"].validators
+
+
+@pytest.mark.asvs("1.1.1", "1.3.5", "1.3.10")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%252e%2e",
+        "&lt;b&gt;",
+        "\\u003cb",
+        '{"a": 1}',
+        "<script>1</script>",
+        "**bold** [b]b[/b]",
+        "{{7*7}}",
+        "${7*7}",
+        "{0.__class__}",
+        "%n%s",
+        "=1+1",
+    ],
+)
+def test_text_is_text_whatever_it_looks_like(text):
+    assert validate({"text": text}) == {"text": text}

@@ -135,6 +135,7 @@ def test_a_lowered_quota_applies_at_once(limiter, key):
     assert lowered.states[0].full_in <= SLOW
 
 
+@pytest.mark.asvs("14.2.2")
 def test_keys_expire_and_hold_no_account(limiter, mortal):
     limiter = Limiter(mortal.url)
     limiter.check([Limit(rate(10, window=60), "account:clerk@acme.example")], fail_closed=True)
@@ -190,6 +191,7 @@ def orphan(clock, tmp_path):
     return Limiter(f"unix://{tmp_path}/nothing.sock")
 
 
+@pytest.mark.asvs("16.5.2", "16.5.3")
 def test_a_guessing_caller_is_refused_without_valkey(orphan, key):
     with pytest.raises(LimiterUnavailable) as outage:
         orphan.check([Limit(rate(10), key)], fail_closed=True)
@@ -222,6 +224,7 @@ def test_an_outage_hands_out_no_fresh_quota(mortal, key):
     assert decisions[0].degraded
 
 
+@pytest.mark.asvs("16.5.2")
 def test_it_returns_to_valkey_after_the_breaker(mortal, clock, key):
     limiter = Limiter(mortal.url)
     limit = Limit(rate(100), key)

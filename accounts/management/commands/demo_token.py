@@ -129,7 +129,7 @@ class Browser:
         for _ in range(2):
             if location := self.send_code(totp(secret, time.time())):
                 return HTTPStatus.SEE_OTHER, location
-            time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)
+            time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)  # the next code is not there before
         return HTTPStatus.OK, ""
 
     def reauthenticate(self, password: str, totp_secret: str | None = None) -> None:
@@ -140,7 +140,7 @@ class Browser:
             _, location, _ = self.send(path, {**self.form(path), "password": password, **code})
             if location or not totp_secret:
                 break
-            time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)
+            time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)  # the next code is not there before
         if not location:
             raise CommandError("Authenticating again failed.")
 

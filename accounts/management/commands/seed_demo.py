@@ -79,7 +79,8 @@ class Command(BaseCommand):
         elif not user.check_password(password):
             user.set_password(password)
             user.save(update_fields=["password"])
-        Membership.objects.get_or_create(user=user, organisation=organisation, defaults={"role": role})
+        with tenant(organisation.pk):
+            Membership.objects.get_or_create(user=user, organisation=organisation, defaults={"role": role})
         users.append(
             {
                 "username": email,

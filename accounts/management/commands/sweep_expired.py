@@ -12,15 +12,17 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from oauth2_provider.models import get_device_grant_model
 
-from accounts.models import Session
+from accounts.models import Organisation, Session
 from accounts.oauth.models import AccessToken, Grant, PushedRequest, RefreshToken
+from security.models import StoredAnswer
+from security.row_security import tenant
 
 #: Rows in one statement and transaction: a sweep holds nobody up.
 BATCH = 1_000
 
 
 class Command(BaseCommand):
-    help = "Deletes expired tokens, codes, pushed requests and sessions; once, or with --every for ever."
+    help = "Deletes expired tokens, codes, sessions, stored answers; once, or with --every for ever."
 
     clock: ClassVar[Callable[[], datetime]] = timezone.now
 
@@ -34,6 +36,9 @@ class Command(BaseCommand):
                     deleted = _delete(rows)
                     if deleted:
                         self.stdout.write(f"{name}: {deleted} deleted")
+                deleted = sweep_answers(type(self).clock())
+                if deleted:
+                    self.stdout.write(f"stored answers: {deleted} deleted")
             except OperationalError as error:
                 if not options["every"]:
                     raise
@@ -41,7 +46,7 @@ class Command(BaseCommand):
             if not options["every"]:
                 return
             connection.close()
-            time.sleep(options["every"])
+            time.sleep(options["every"])  # the schedule itself
 
 
 def expired(now: datetime) -> list[tuple[str, QuerySet[Any]]]:
@@ -61,6 +66,19 @@ def expired(now: datetime) -> list[tuple[str, QuerySet[Any]]]:
         ("device grants", get_device_grant_model().objects.filter(expires__lt=now)),
         ("sessions", Session.objects.filter(expire_date__lt=now)),
     ]
+
+
+def sweep_answers(now: datetime) -> int:
+    """Of each organisation in turn: the database shows a tenant's rows to that tenant alone."""
+    total = 0
+    for organisation_id in Organisation.objects.values_list("pk", flat=True).order_by("pk"):
+        deleted = 1
+        while deleted:  # each batch in a transaction of its own
+            with tenant(organisation_id):
+                rows = StoredAnswer.objects.filter(organisation_id=organisation_id, expires_at__lt=now)
+                deleted, _ = rows.filter(pk__in=list(rows.values_list("pk", flat=True)[:BATCH])).delete()
+            total += deleted
+    return total
 
 
 def _delete(rows: QuerySet[Any]) -> int:

@@ -1,5 +1,6 @@
 """Bearer authentication of the API."""
 
+import logging
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Membership
 from accounts.oauth.authentication import BearerAuthentication
 from accounts.oauth.models import AccessToken
+from security.models import AuditEvent
 from tests import factories
-from tests.clients import CHALLENGES, Api
+from tests.clients import CHALLENGES, Api, Page, basic, post_form
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +75,7 @@ def test_a_token_for_an_organisation_that_one_is_no_member_of_is_refused(auditor
     assert status(factories.token(auditor, factories.organisation())) == 401
 
 
+@pytest.mark.asvs("14.2.1")
 @pytest.mark.parametrize("place", ["query", "form", "json", "cookie"])
 def test_a_token_elsewhere_than_in_the_header_is_no_token(token, place):
     api = Api()
@@ -80,10 +83,15 @@ def test_a_token_elsewhere_than_in_the_header_is_no_token(token, place):
         response = api.get(f"/v1/me?access_token={token}")
     elif place == "form":
         body = f"access_token={token}".encode()
-        response = api.generic("GET", "/v1/me", body, content_type="application/x-www-form-urlencoded")
+        response = api.generic(
+            "POST", "/v1/invitations", body, content_type="application/x-www-form-urlencoded"
+        )
     elif place == "json":
         response = api.generic(
-            "GET", "/v1/me", b'{"access_token": "%s"}' % token.encode(), content_type="application/json"
+            "POST",
+            "/v1/invitations",
+            b'{"access_token": "%s"}' % token.encode(),
+            content_type="application/json",
         )
     else:
         api.cookies["access_token"] = token
@@ -100,15 +108,69 @@ def test_two_methods_at_once_are_refused(token):
     assert 'error="invalid_request"' in response["WWW-Authenticate"]
 
 
-def test_a_session_is_no_token(auditor):
-    from tests.clients import Page
+@pytest.mark.asvs("6.3.4")
+def test_a_password_is_no_credential(auditor):
+    """With the second factor skipped, if it were."""
+    assert Api().get("/v1/me", **basic(auditor.email, factories.PASSWORD)).status_code in {400, 401}
 
+
+@pytest.mark.asvs("10.3.3")
+def test_who_gets_a_former_persons_address_gets_nothing_of_theirs(acme, auditor, token):
+    address, client = auditor.email, factories.public_client()
+    page = Page()
+    page.sign_in(auditor)
+    mine = factories.grant(auditor, acme, client=client)
+    auditor.email = "moved@elsewhere.example"
+    auditor.save()
+    heir = factories.User.objects.create_user(address, "another pass phrase", name="An heir")
+    Membership.objects.create(user=heir, organisation=acme, role="auditor")
+
+    assert Api(token).get("/v1/me").json()["user"] == str(auditor.public_id)
+    theirs = Api(factories.token(heir, acme))
+    assert theirs.get("/v1/me").json()["user"] == str(heir.public_id)
+    assert theirs.get("/v1/me/sessions").json()["items"] == []
+    assert theirs.get("/v1/me/grants").json()["items"] == []
+    assert theirs.send("DELETE", f"/v1/me/grants/{mine.token_family}").status_code == 404
+
+
+@pytest.mark.asvs("10.1.1")
+def test_a_callers_token_goes_nowhere(acme, auditor, monkeypatch, caplog):
+    """Into no log line, audit row, error or page; whatever happens."""
+    client = factories.public_client()
+    token = factories.token(auditor, acme, client=client)
+    weak = factories.token(auditor, acme, scopes="audit:read")
+    answers = []
+    with caplog.at_level(logging.DEBUG):
+        for each in (token, weak, "canary" * 5, "eyJh.canary.canary"):
+            api = Api(each)
+            answers += [
+                api.get(path) for path in ("/v1/me", "/nowhere", "/docs", "/oauth/authorize", "/healthz")
+            ]
+            answers.append(api.send("DELETE", "/v1/me", {"canary": each}))
+            answers.append(api.get(f"/v1/me?access_token={each}"))
+            answers.append(post_form("/oauth/revoke", {"token": each, "client_id": "nobody"}))
+        monkeypatch.setattr("accounts.me.MeViewSet.retrieve", lambda *args, **kwargs: 1 / 0)
+        answers.append(Api(token).get("/v1/me"))
+    audited = str(list(AuditEvent.objects.values()))
+
+    assert answers[-1].status_code == 500
+    assert audited
+    said = "".join(str(answer.headers) + answer.content.decode() for answer in answers)
+    for each in (token, weak, "canary"):
+        assert each not in said
+        assert each not in caplog.text
+        assert each not in audited
+
+
+@pytest.mark.asvs("6.3.4")
+def test_a_session_is_no_token(auditor):
     page = Page()
     page.sign_in(auditor)
 
     assert page.get("/v1/me").status_code == 401
 
 
+@pytest.mark.asvs("7.2.1")
 @pytest.mark.parametrize("token", ["eyJh.eyJz.c2ln", "x", "A" * 512, "a" * 64])
 def test_what_looks_like_a_token_and_is_none_is_401(db, token):
     assert status(token) == 401

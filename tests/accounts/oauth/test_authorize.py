@@ -1,5 +1,6 @@
 """The authorize endpoint and its consent page."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -40,7 +41,8 @@ def test_the_signed_out_are_sent_to_sign_in_and_back(client):
     assert response["Location"].startswith("/sign-in?next=/oauth/authorize")
 
 
-def test_the_page_names_the_client_the_scopes_in_words_and_the_organisation(page, client, acme):
+@pytest.mark.asvs("10.7.2")
+def test_the_page_names_the_client_the_scopes_in_words_and_the_organisation(page, client, acme, settings):
     flow = Flow(page, client, SCOPE)
 
     text = page.get(flow.path).content.decode()
@@ -50,6 +52,8 @@ def test_the_page_names_the_client_the_scopes_in_words_and_the_organisation(page
     assert "account:read" in text
     assert acme.name in text
     assert "client.example" in text
+    assert settings.PUBLIC_URL in text
+    assert "ends after 7 days at the latest" in text
 
 
 def test_a_code_comes_with_state_and_issuer(page, client, settings):
@@ -86,6 +90,7 @@ def test_consent_is_audited(page, client, acme, auditor):
     assert event.detail == {"scopes": ["account:read", "audit:read"]}
 
 
+@pytest.mark.asvs("10.7.1")
 @pytest.mark.parametrize("prompt", ["auto", "auto_even_if_expired", "none"])
 def test_the_client_cannot_skip_the_question(page, client, prompt):
     Flow(page, client, SCOPE).decide()
@@ -95,6 +100,7 @@ def test_the_client_cannot_skip_the_question(page, client, prompt):
     assert page.get(flow.path).status_code == 200
 
 
+@pytest.mark.asvs("10.4.4", "10.4.6", "10.4.12", "10.2.2")
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
@@ -127,6 +133,7 @@ def test_what_is_not_offered_goes_back_as_an_error_with_issuer(page, client, set
     assert "#" not in response["Location"]
 
 
+@pytest.mark.asvs("1.2.2")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -159,6 +166,7 @@ def test_a_repeated_parameter_is_refused(page, client):
     assert page.get(flow.path + "&scope=account:read").status_code == 400
 
 
+@pytest.mark.asvs("10.4.11")
 def test_a_scope_outside_the_clients_list_is_refused(page):
     narrow = factories.public_client(scopes=["account:read"])
 
@@ -233,6 +241,7 @@ def test_the_challenge_is_rfc_7636s():
 # --- redirect URIs: the registered one, to the letter ---
 
 
+@pytest.mark.asvs("1.2.2", "10.4.1")
 @pytest.mark.parametrize(
     "redirect_uri",
     [
@@ -412,6 +421,19 @@ def test_what_a_new_sign_in_does_not_mend_is_an_error_and_no_loop(page, client, 
     assert redirect["iss"] == settings.PUBLIC_URL
 
 
+def test_the_policy_of_the_page_that_authenticates_lets_that_error_through(page, client):
+    def policy():
+        (found,) = re.findall(r"form-action ([^;]*)", page.get("/reauthenticate")["Content-Security-Policy"])
+        return set(found.split())
+
+    page.get(Flow(page, client, SCOPE).path)
+    assert policy() == {"'self'"}
+
+    page.get(Flow(page, client, SCOPE, acr_values="phr").path)
+    assert policy() == {"'self'", "https://client.example"}
+
+
+@pytest.mark.asvs("7.6.2")
 @pytest.mark.parametrize(
     ("prompt", "signed_in", "error"),
     [
@@ -434,6 +456,17 @@ def test_prompt_none_asks_nothing(client, auditor, settings, prompt, signed_in, 
         "some-state",
         settings.PUBLIC_URL,
     )
+
+
+@pytest.mark.asvs("7.6.2")
+def test_prompt_none_makes_no_session(client, auditor):
+    page = Page()
+
+    for flow in (Flow(page, client, SCOPE, prompt="none"), Flow(page, client, SCOPE)):
+        page.get(flow.path)
+
+    assert not auditor.sessions.exists()
+    assert page.get("/docs").status_code == 302
 
 
 def test_prompt_none_with_an_old_session_needs_a_login(page, client, session_of):

@@ -65,6 +65,7 @@ def test_a_signature_by_the_registered_key_is_enough(acme, auditor, alg):
     assert ask({**key.assertion(client.client_id), "client_id": client.client_id}).status_code == 200
 
 
+@pytest.mark.asvs("9.2.1", "9.1.3")
 @pytest.mark.parametrize(
     "change",
     [
@@ -106,12 +107,14 @@ def test_another_key_is_refused(service, key):
     assert_refused(ask(Key(kid=key.kid).assertion(service.client_id)))
 
 
+@pytest.mark.asvs("9.1.3")
 def test_the_key_in_the_header_is_ignored(service, key):
     thief = Key(kid=key.kid)
 
     assert_refused(ask(thief.assertion(service.client_id, header={"jwk": thief.public})))
 
 
+@pytest.mark.asvs("10.4.16")
 def test_it_works_once(service, key):
     fields = key.assertion(service.client_id)
     assert ask(fields).status_code == 200
@@ -129,6 +132,7 @@ def test_without_valkey_it_is_503(service, key, settings):
     assert not AccessToken.objects.exists()
 
 
+@pytest.mark.asvs("9.1.2")
 def test_alg_none_is_refused(service, key):
     header, claims = parts(key.assertion(service.client_id)["client_assertion"])
     for alg in ("none", "NONE", ""):
@@ -139,6 +143,7 @@ def test_alg_none_is_refused(service, key):
         assert_refused(ask(fields))
 
 
+@pytest.mark.asvs("9.1.2")
 def test_the_public_key_is_no_hmac_secret(acme, auditor):
     key = Key("PS256")
     client = factories.service_client(
@@ -342,6 +347,7 @@ def test_a_fapi_client_goes_the_whole_way(auditor, key):
     assert fresh.json()["token_type"] == "DPoP"
 
 
+@pytest.mark.asvs("10.4.16", "10.4.13")
 def test_a_fapi_client_is_refused_everything_else(auditor, key):
     client = fapi(key)
     page = Page()

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from jwcrypto.jwk import JWK
@@ -56,6 +56,7 @@ def refresh(client, token, key=None, **changes):
 # --- the token endpoint ---
 
 
+@pytest.mark.asvs("10.4.14")
 @pytest.mark.parametrize("alg", ["ES256", "PS256", "EdDSA"])
 def test_a_token_asked_for_with_a_proof_is_bound_to_its_key(flow, alg):
     key = Key(alg)
@@ -356,6 +357,7 @@ def test_somebody_without_credentials_is_told_of_both_schemes(db):
     assert Api().get(ACCOUNT)["WWW-Authenticate"] == CHALLENGES
 
 
+@pytest.mark.asvs("10.3.5")
 def test_a_stolen_token_is_useless_as_bearer(token):
     response = Api(token).get(ACCOUNT)
 
@@ -369,6 +371,7 @@ def test_a_stolen_token_is_useless_as_bearer_with_the_owners_proof(token, key):
     assert Api().get(ACCOUNT, **headers).status_code == 401
 
 
+@pytest.mark.asvs("10.3.5")
 def test_a_stolen_token_is_useless_with_another_keys_proof(token):
     assert_challenged(call(token, Key()), "invalid_dpop_proof")
 
@@ -403,6 +406,26 @@ def test_a_proof_ages(token, key, monkeypatch):
     monkeypatch.setattr(dpop.Proof, "clock", lambda: clock() + timedelta(seconds=dpop.MAX_AGE_SECONDS + 2))
 
     assert_challenged(Api().get(ACCOUNT, **proof), "invalid_dpop_proof")
+
+
+@pytest.mark.parametrize("fraction", [0, 0.5, 0.99])
+@pytest.mark.parametrize("ahead", [0, dpop.MAX_AHEAD_SECONDS, dpop.MAX_AHEAD_SECONDS + 0.99])
+def test_a_proof_is_remembered_until_it_is_too_old(monkeypatch, rf, key, fraction, ahead):
+    """However far ahead the client's clock is, and at whatever moment of this one's second it came."""
+    first = 1_800_000_000 + fraction
+
+    def at(seconds):
+        monkeypatch.setattr(dpop.Proof, "clock", lambda: datetime.fromtimestamp(seconds, UTC))
+
+    at(first)
+    proof = key.proof("GET", "/v1/me", iat=1_800_000_000 + ahead)
+    request = rf.get("/v1/me", HTTP_DPOP=proof, secure=True)
+    once = dpop.Proof.of(request).once
+
+    at(first + once.window)
+
+    with pytest.raises(dpop.InvalidDPoPProof):
+        dpop.Proof.of(request)
 
 
 @pytest.mark.parametrize("nonce", [None, "", "made-up", 7])

@@ -4,6 +4,7 @@ import secrets
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import Membership
 from accounts.oauth.models import AccessToken, RefreshToken
@@ -57,7 +58,7 @@ def test_a_client_learns_of_its_own_token(client, secret, acme, auditor, setting
         "token_type": "DPoP",
         "cnf": {"jkt": "x" * 43},
         "aud": [settings.PUBLIC_URL],
-        "acr": "aal1",
+        "acr": "aal2",
         "auth_time": int(row.auth_time.timestamp()),
         "iat": int(row.created.timestamp()),
         "exp": int(row.expires.timestamp()),
@@ -88,11 +89,13 @@ def test_a_resource_learns_of_the_tokens_for_it(secret, acme, auditor):
     assert introspect(server, secret, not_mine).json() == {"active": False}
 
 
-@pytest.mark.parametrize("end", ["expired", "inactive", "left", "revoked"])
+@pytest.mark.parametrize("end", ["expired", "inactive", "left", "promoted", "revoked"])
 def test_what_the_api_refuses_is_not_active(client, secret, acme, auditor, end):
     lifetime = timedelta(seconds=-1) if end == "expired" else None
-    token = factories.token(auditor, acme, client=client, lifetime=lifetime)
-    if end == "inactive":
+    token = factories.token(auditor, acme, client=client, lifetime=lifetime, acr="aal1")
+    if end == "promoted":
+        Membership.objects.update(role="org_admin")
+    elif end == "inactive":
         type(auditor).objects.update(is_active=False)
     elif end == "left":
         Membership.objects.all().delete()
@@ -112,9 +115,23 @@ def test_a_refresh_token_is_its_clients_alone(client, secret, auditor):
 
     told = introspect(client, secret, tokens["refresh_token"]).json()
 
-    assert told["exp"] == int(RefreshToken.objects.get().family_expires_at.timestamp())
+    day = timedelta(days=1)  # without use; its family ends later
+    assert told["exp"] == int((AccessToken.objects.get().expires + day).timestamp())
     assert "token_type" not in told
     assert introspect(other, other_secret, tokens["refresh_token"]).json() == {"active": False}
+    AccessToken.objects.update(expires=timezone.now() - day)
+    assert introspect(client, secret, tokens["refresh_token"]).json() == {"active": False}
+
+
+def test_a_refresh_token_ends_with_its_family(client, secret, auditor):
+    page = Page()
+    page.sign_in(auditor)
+    flow = Flow(page, client, "account:read")
+    token = flow.exchange(flow.code(), client_secret=secret).json()["refresh_token"]
+    end = timezone.now() + timedelta(minutes=5)
+    RefreshToken.objects.update(family_expires_at=end)
+
+    assert introspect(client, secret, token).json()["exp"] == int(end.timestamp())
 
 
 def test_a_service_clients_token_is_the_clients(acme, auditor, secret):
@@ -125,6 +142,15 @@ def test_a_service_clients_token_is_the_clients(acme, auditor, secret):
 
     assert told["sub"] == service.client_id
     assert "auth_time" not in told
+
+
+def test_a_service_clients_token_is_not_active_where_a_contact_answers_for_it(acme, auditor, secret):
+    service = factories.service_client(acme, auditor, secret=secret)
+    token = factories.token(None, acme, client=service)
+    Membership.objects.filter(user=auditor).update(role="contact")
+
+    assert Api(token).get("/v1/audit-events").status_code == 401
+    assert introspect(service, secret, token).json() == {"active": False}
 
 
 def test_a_public_client_may_not_ask(acme, auditor):

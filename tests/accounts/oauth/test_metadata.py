@@ -87,6 +87,7 @@ def test_response_types(document, page, offered):
     assert (page.get(flow.path).status_code == 200) == (offered in document["response_types_supported"])
 
 
+@pytest.mark.asvs("10.4.12")
 @pytest.mark.parametrize("offered", ["query", "fragment", "form_post", "query.jwt"])
 def test_response_modes(document, page, offered):
     flow = Flow(page, factories.public_client(), SCOPE, response_mode=offered)

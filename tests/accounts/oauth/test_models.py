@@ -9,6 +9,7 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.asvs("10.7.1")
 @pytest.mark.parametrize(
     "fields",
     [

@@ -197,6 +197,7 @@ def test_the_secret_is_not_kept_with_the_request(page):
     assert secret not in PushedRequest.objects.get().parameters
 
 
+@pytest.mark.asvs("10.4.13")
 def test_who_has_to_push_cannot_ask_otherwise(page, settings):
     client = factories.public_client(require_pushed_authorization_requests=True)
     flow = Flow(page, client, SCOPE)

@@ -1,6 +1,7 @@
 """Races, on PostgreSQL and in real threads: one winner, no error, and no row that nobody was handed."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -125,18 +126,28 @@ WAITING = (
 
 
 def until_somebody_waits():
-    """For a lock of this thread's transaction."""
+    """For a lock of this thread's transaction; where nobody does, the race is lost in time."""
     with connection.cursor() as cursor:
-        while True:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
             cursor.execute("SELECT pg_stat_clear_snapshot()")
             cursor.execute(WAITING)
             if cursor.fetchone()[0]:
                 return
 
 
+def change_password(person):
+    person.set_password("a new password of theirs")
+    person.save()
+
+
+ENDINGS = {"a new password": change_password, "a changed factor": lambda person: person.end_access()}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("grant", ["code", "refresh_token", "consent"])
-def test_nothing_issued_at_the_same_moment_survives_a_new_password(page, auditor, grant):
-    """The password is changed after the token request has looked at the person, and before it commits."""
+def test_nothing_issued_at_the_same_moment_survives(page, auditor, grant, ending):
+    """The change comes after the token request has looked at the person, and before it commits."""
     client = factories.public_client()
     flow = Flow(page, client, SCOPE)
     code = flow.code()
@@ -161,11 +172,97 @@ def test_nothing_issued_at_the_same_moment_survives_a_new_password(page, auditor
     thread = threading.Thread(target=issue)
     thread.start()
     issued.wait(10)
-    auditor.set_password("a new password of theirs")
-    auditor.save()
+    ENDINGS[ending](auditor)
     thread.join()
 
     assert [answer.status_code for answer in answers] in ([200], [303])
     assert not AccessToken.objects.exists()
     assert not RefreshToken.objects.filter(revoked=None).exists()
     assert not Grant.objects.exists()
+
+
+def test_a_decision_that_waited_for_a_new_password_gives_no_code(page, auditor):
+    """The change commits after its mail is sent: until then the former session is one."""
+    flow = Flow(page, factories.public_client(), SCOPE)
+    form = {**page.form(flow.path), "decision": "allow"}
+    answers = []
+
+    def decide():
+        try:
+            answers.append(page.post(flow.path, form))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=decide)
+    with transaction.atomic():
+        auditor.set_password("a new password of theirs")
+        auditor.save()
+        thread.start()
+        until_somebody_waits()
+    thread.join()
+
+    assert not Grant.objects.exists()
+    assert answers[0].status_code == 303
+    assert answers[0]["Location"].startswith("/sign-in?")
+
+
+@pytest.mark.parametrize("grant", ["code", "refresh_token"])
+def test_nothing_issued_at_the_same_moment_survives_taking_the_grant_back(page, auditor, acme, grant):
+    client = factories.public_client()
+    mine = factories.grant(auditor, acme, client=client)
+    me = Api(factories.token(auditor, acme))
+    flow = Flow(page, client, SCOPE)
+    code = flow.code()
+    held = flow.exchange(code).json() if grant == "refresh_token" else None
+    issued, answers = threading.Event(), []
+
+    def issue():
+        try:
+            with transaction.atomic():
+                answers.append(
+                    flow.exchange(code) if held is None else refresh(client, held["refresh_token"])
+                )
+                issued.set()
+                until_somebody_waits()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=issue)
+    thread.start()
+    issued.wait(10)
+    taken_back = me.send("DELETE", f"/v1/me/grants/{mine.token_family}")
+    thread.join()
+
+    assert [answers[0].status_code, taken_back.status_code] == [200, 204]
+    assert Api(answers[0].json()["access_token"]).get("/v1/me").status_code == 401
+    assert not RefreshToken.objects.filter(application=client, revoked=None).exists()
+    assert not Grant.objects.filter(application=client).exists()
+
+
+@pytest.mark.parametrize("spent", [False, True])
+def test_a_refresh_at_the_same_moment_does_not_survive_revocation(page, spent):
+    client = factories.public_client()
+    flow = Flow(page, client, SCOPE)
+    held = revoke = flow.exchange(flow.code()).json()
+    if spent:
+        held = refresh(client, revoke["refresh_token"]).json()
+    issued, answers = threading.Event(), []
+
+    def issue():
+        try:
+            with transaction.atomic():
+                answers.append(refresh(client, held["refresh_token"]))
+                issued.set()
+                until_somebody_waits()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=issue)
+    thread.start()
+    issued.wait(10)
+    form = {"client_id": client.client_id, "token": revoke["refresh_token"]}
+    revoked = post_form("/oauth/revoke", form)
+    thread.join()
+
+    assert [answers[0].status_code, revoked.status_code] == [200, 200]
+    assert_family_is_over(client, answers[0].json())

@@ -37,6 +37,7 @@ def works(token):
     return Api(token).get("/v1/me").status_code == 200
 
 
+@pytest.mark.asvs("9.2.4")
 def test_a_client_without_a_list_gets_tokens_for_this_api_alone(page):
     flow = Flow(page, factories.public_client(), SCOPE)
 
@@ -48,6 +49,7 @@ def test_a_client_without_a_list_gets_tokens_for_this_api_alone(page):
     )
 
 
+@pytest.mark.asvs("10.3.1", "9.2.3")
 def test_a_token_for_another_resource_is_no_token_here(page, client):
     flow = Flow(page, client, SCOPE, resource=REPORTS)
     tokens = flow.exchange(flow.code()).json()

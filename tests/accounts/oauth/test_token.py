@@ -1,17 +1,25 @@
 """The token endpoint: codes, refresh, client credentials; in parallel too."""
 
 import base64
+import math
+import random
+import re
 import secrets
 import threading
 from datetime import timedelta
 
 import pytest
+from django.contrib.sessions.backends.base import VALID_KEY_CHARS
 from django.db import connection
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from oauthlib.oauth2.rfc6749.tokens import random_token_generator
 
 from accounts.models import Membership
 from accounts.oauth.models import AccessToken, Grant, RefreshToken
 from accounts.oauth.validators import digest
+from security import audit
 from security.audit import Event
 from security.models import AuditEvent
 from tests import factories
@@ -75,6 +83,7 @@ def test_tokens_are_stored_as_digests(flow):
             assert body["refresh_token"] not in rows
 
 
+@pytest.mark.asvs("16.3.1")
 def test_a_token_is_audited(flow, acme, auditor):
     flow.exchange(flow.code())
 
@@ -83,6 +92,7 @@ def test_a_token_is_audited(flow, acme, auditor):
     assert event.detail["grant_type"] == "authorization_code"
 
 
+@pytest.mark.asvs("10.4.2")
 def test_a_replayed_code_ends_every_token_that_came_from_it(flow):
     code = flow.code()
     first = flow.exchange(code).json()
@@ -96,6 +106,7 @@ def test_a_replayed_code_ends_every_token_that_came_from_it(flow):
     assert_refused(refresh(flow.client, second["refresh_token"]), "invalid_grant")
 
 
+@pytest.mark.asvs("6.3.4", "10.4.4", "10.4.6")
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
@@ -130,17 +141,39 @@ def test_another_client_is_refused(flow, client_id):
     assert response.json()["error"] in {"invalid_client", "invalid_request"}
 
 
+@pytest.mark.asvs("10.2.1")
 def test_a_code_of_another_client_is_refused(flow):
     other = factories.public_client()
 
     assert_refused(flow.exchange(flow.code(), client_id=other.client_id), "invalid_grant")
 
 
-def test_an_expired_code_is_refused(flow):
+@pytest.mark.asvs("10.4.3")
+@pytest.mark.parametrize(("seconds", "redeemed"), [(50, True), (61, False)])
+def test_a_code_is_good_for_a_minute(flow, seconds, redeemed):
     code = flow.code()
-    Grant.objects.update(expires=timezone.now() - timedelta(seconds=1))
+    Grant.objects.update(expires=F("expires") - timedelta(seconds=seconds))  # so long ago it was given
 
-    assert_refused(flow.exchange(code), "invalid_grant")
+    response = flow.exchange(code)
+
+    assert (response.status_code == 200) is redeemed
+    if not redeemed:
+        assert_refused(response, "invalid_grant")
+
+
+@pytest.mark.asvs("7.2.3", "11.5.1")
+def test_ten_thousand_tokens_are_different_and_of_178_bits(flow):
+    random.seed(1)
+    tokens = {random_token_generator(None) for _ in range(5_000)}
+    random.seed(1)  # of no influence: they are the system's randomness
+    tokens |= {random_token_generator(None) for _ in range(5_000)}
+    issued = flow.exchange(flow.code()).json()
+
+    assert len(tokens) == 10_000
+    for token in (*tokens, issued["access_token"], issued["refresh_token"]):
+        assert re.fullmatch("[A-Za-z0-9]{30}", token)
+    assert 30 * math.log2(62) > 128
+    assert math.log2(len(VALID_KEY_CHARS)) * len(flow.page.cookies["__Host-session"].value) > 128
 
 
 @pytest.mark.parametrize("change", ["inactive", "left"])
@@ -169,6 +202,7 @@ def test_a_repeated_parameter_is_refused(db, body):
     assert_refused(post_form("/oauth/token", body), "invalid_request")
 
 
+@pytest.mark.asvs("14.2.1")
 def test_parameters_in_the_url_are_refused(flow):
     response = post_form(
         f"/oauth/token?client_id={flow.client.client_id}", {"grant_type": "authorization_code"}
@@ -216,7 +250,7 @@ def test_nothing_else_of_the_library_is_mounted(db, route):
 
 def test_floods_are_limited(settings, flow):
     settings.THROTTLES = {**settings.THROTTLES, "token": "2/6000"}
-    address = f"203.0.113.{secrets.randbelow(250)}"
+    address = factories.address()
 
     answers = [post_form("/oauth/token", {"grant_type": "x"}, REMOTE_ADDR=address) for _ in range(3)]
 
@@ -224,6 +258,7 @@ def test_floods_are_limited(settings, flow):
     assert int(answers[-1]["Retry-After"]) > 0
 
 
+@pytest.mark.asvs("16.3.1", "16.3.3")
 def test_refusals_are_audited(flow):
     flow.exchange("nonsense")
 
@@ -263,10 +298,41 @@ def test_the_secret_may_be_in_the_body(service, secret):
     assert post_form("/oauth/token", form).status_code == 200
 
 
+def test_an_unknown_client_costs_what_a_known_one_does(service, monkeypatch):
+    seen = []
+    for client_id in (service.client_id, "nobody"):
+        monkeypatch.setattr(audit, "windows", audit.RepeatWindows())  # the second is no repeat
+        with CaptureQueriesContext(connection) as queries:
+            response = post_form("/oauth/token", credentials_grant(), **basic(client_id, "wrong"))
+        seen.append((response.status_code, response.content, len(queries)))
+
+    assert seen[0] == seen[1]
+
+
 def test_two_client_authentications_at_once_are_refused(service, secret):
     form = credentials_grant(client_id=service.client_id, client_secret=secret)
 
     assert_refused(post_form("/oauth/token", form, **basic(service.client_id, secret)), "invalid_request")
+
+
+@pytest.mark.parametrize("route", ["token", "revoke", "introspect", "par"])
+def test_another_client_id_beside_the_credentials_is_refused(service, secret, route):
+    form = credentials_grant(client_id=factories.public_client().client_id, token="some")
+
+    response = post_form(f"/oauth/{route}", form, **basic(service.client_id, secret))
+
+    assert response.status_code == 401
+    assert response.json() == {"error": "invalid_client"}
+
+
+@pytest.mark.parametrize("scheme", ["basic", "BASIC"])
+def test_the_scheme_is_taken_whatever_its_case(service, secret, scheme):
+    header = basic(service.client_id, secret)["HTTP_AUTHORIZATION"].replace("Basic", scheme)
+    form = credentials_grant(client_id=service.client_id)
+
+    assert post_form("/oauth/token", form, HTTP_AUTHORIZATION=header).status_code == 200
+    form |= {"client_secret": secret}
+    assert_refused(post_form("/oauth/token", form, HTTP_AUTHORIZATION=header), "invalid_request")
 
 
 @pytest.mark.parametrize(
@@ -289,6 +355,7 @@ def test_a_bad_secret_is_401_with_the_clients_challenge(service, secret, header)
     assert response["WWW-Authenticate"] == 'Basic realm="oauth"'
 
 
+@pytest.mark.asvs("10.4.11")
 def test_a_scope_outside_the_clients_list_is_refused(service, secret):
     response = post_form(
         "/oauth/token", credentials_grant(scope="account:read"), **basic(service.client_id, secret)
@@ -314,6 +381,7 @@ def test_a_service_client_whose_person_left_can_do_nothing(service, secret, audi
     assert Api(token).get("/v1/audit-events").status_code == 401
 
 
+@pytest.mark.asvs("10.4.4")
 def test_a_public_client_has_no_client_credentials(flow):
     response = post_form("/oauth/token", credentials_grant(client_id=flow.client.client_id))
 
@@ -334,6 +402,27 @@ def test_a_confidential_client_cannot_redeem_a_code_without_its_secret(auditor, 
     assert response.status_code == 200
 
 
+@pytest.mark.asvs("10.4.10")
+@pytest.mark.parametrize("endpoint", ["token", "revoke", "introspect", "par"])
+def test_a_confidential_client_does_nothing_without_its_secret(auditor, acme, secret, endpoint):
+    client = factories.public_client(
+        client_type="confidential", token_endpoint_auth_method="client_secret_basic", client_secret=secret
+    )
+    token = factories.token(auditor, acme, client=client)
+    form = {
+        "client_id": client.client_id,
+        "token": token,
+        "grant_type": "refresh_token",
+        "refresh_token": "x",
+    }
+
+    for headers in ({}, basic(client.client_id, ""), basic(client.client_id, "wrong")):
+        assert_refused(post_form(f"/oauth/{endpoint}", form, **headers), "invalid_client", 401)
+
+    assert works(token)
+    assert post_form(f"/oauth/{endpoint}", form, **basic(client.client_id, secret)).status_code != 401
+
+
 # --- refresh ---
 
 
@@ -350,6 +439,7 @@ def test_a_refresh_rotates_and_ends_the_old_pair(flow, tokens):
     assert not works(tokens["access_token"])
 
 
+@pytest.mark.asvs("10.4.5")
 def test_reuse_ends_the_family(flow, tokens):
     fresh = refresh(flow.client, tokens["refresh_token"]).json()
 
@@ -366,6 +456,67 @@ def test_a_refresh_cannot_widen_the_scope(flow, auditor):
     assert_refused(refresh(flow.client, tokens["refresh_token"], scope=SCOPE), "invalid_scope")
 
 
+def test_what_is_taken_off_the_clients_list_is_not_refreshed(flow, tokens):
+    flow.client.scopes = ["account:read"]
+    flow.client.save()
+
+    assert_refused(refresh(flow.client, tokens["refresh_token"], scope=SCOPE), "invalid_scope")
+    fresh = refresh(flow.client, tokens["refresh_token"]).json()
+
+    assert fresh["scope"] == "account:read"
+    assert AccessToken.objects.get().scope == "account:read"
+
+
+def test_a_client_without_any_scope_left_gets_no_token(flow, tokens):
+    code = flow.code()
+    flow.client.scopes = ["vendors:read"]
+    flow.client.save()
+
+    assert_refused(refresh(flow.client, tokens["refresh_token"]), "invalid_scope")
+    assert_refused(flow.exchange(code), "invalid_grant")
+
+
+def test_what_is_taken_off_the_clients_list_is_not_in_a_codes_token(flow):
+    code = flow.code()
+    flow.client.scopes = ["account:read"]
+    flow.client.save()
+
+    assert flow.exchange(code).json()["scope"] == "account:read"
+
+
+@pytest.mark.parametrize("encoding", ["hex", "no-such", "utf-16"])
+def test_the_caller_does_not_choose_how_credentials_are_read(service, secret, encoding):
+    form = {"grant_type": "client_credentials", "scope": "audit:read", "encoding": encoding}
+
+    assert post_form("/oauth/token", form, **basic(service.client_id, secret)).status_code == 200
+    assert_refused(post_form("/oauth/token", form, **basic("nobody", "x")), "invalid_client", 401)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "refresh_token_instance",
+        "grant",
+        "client",
+        "user",
+        "scopes",
+        "resources",
+        "extra_credentials",
+        "headers",
+    ],
+)
+def test_a_parameter_with_the_name_of_the_librarys_own_is_ignored(flow, auditor, name):
+    form = {name: "x", "client_id": flow.client.client_id}
+    code = {"grant_type": "authorization_code", "code": flow.code(), "code_verifier": flow.verifier}
+    tokens = post_form("/oauth/token", {**form, **code, "redirect_uri": factories.CALLBACK}).json()
+    again = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    fresh = post_form("/oauth/token", {**form, **again}).json()
+
+    assert AccessToken.objects.get().user == auditor
+    assert works(fresh["access_token"])
+
+
+@pytest.mark.asvs("10.4.8")
 def test_a_family_ends_however_often_it_is_refreshed(flow, tokens):
     RefreshToken.objects.update(family_expires_at=timezone.now() - timedelta(seconds=1))
 
@@ -398,6 +549,18 @@ def test_another_client_cannot_refresh(flow, tokens):
     assert works(tokens["access_token"])
 
 
+def test_a_refresh_token_that_nobody_uses_for_a_day_is_over(flow, tokens):
+    day = timedelta(seconds=86_400)
+    form = {"grant_type": "refresh_token", "client_id": flow.client.client_id}
+    AccessToken.objects.update(expires=timezone.now() - day + timedelta(minutes=1))
+    fresh = post_form("/oauth/token", {**form, "refresh_token": tokens["refresh_token"]}).json()
+    AccessToken.objects.update(expires=timezone.now() - day)
+
+    assert_refused(
+        post_form("/oauth/token", {**form, "refresh_token": fresh["refresh_token"]}), "invalid_grant"
+    )
+
+
 # --- revocation ---
 
 
@@ -405,6 +568,7 @@ def revoke(client, token, **changes):
     return post_form("/oauth/revoke", {"client_id": client.client_id, "token": token, **changes})
 
 
+@pytest.mark.asvs("7.4.1")
 def test_a_revoked_access_token_is_dead_at_once(flow, tokens):
     assert revoke(flow.client, tokens["access_token"]).status_code == 200
 
@@ -417,6 +581,21 @@ def test_a_revoked_refresh_token_takes_its_access_token_along(flow, tokens):
 
     assert not works(tokens["access_token"])
     assert_refused(refresh(flow.client, tokens["refresh_token"]), "invalid_grant")
+
+
+def test_a_spent_refresh_token_ends_what_came_from_it(flow, tokens):
+    """It may be all that a client has: one whose other tab has refreshed meanwhile signs out."""
+    form = {"grant_type": "refresh_token", "client_id": flow.client.client_id}
+    later = post_form("/oauth/token", {**form, "refresh_token": tokens["refresh_token"]}).json()
+
+    assert revoke(flow.client, tokens["refresh_token"]).status_code == 200
+
+    assert Api(later["access_token"]).get("/v1/me").status_code == 401
+    assert_refused(
+        post_form("/oauth/token", {**form, "refresh_token": later["refresh_token"]}), "invalid_grant"
+    )
+    revoke(flow.client, tokens["refresh_token"])
+    assert AuditEvent.objects.filter(event=Event.TOKEN_REVOKED).count() == 1  # nothing was left to end
 
 
 def test_another_client_cannot_revoke(flow, tokens):

@@ -1,0 +1,1 @@
+"""What holds openapi.yaml to its word: linters, the document as released, and schemathesis. Never shipped."""

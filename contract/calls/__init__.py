@@ -1,0 +1,1 @@
+"""schemathesis against the served API, as one role after the other: `make schemathesis`."""

@@ -1,0 +1,36 @@
+"""A copy of the database holds no account number and no tax id, in whatever spelling."""
+
+import pytest
+
+from tests.dumps import dump, in_dump
+
+pytestmark = pytest.mark.django_db
+
+SECRETS = {
+    "iban": "DE89370400440532013000",
+    "former iban": "GB82WEST12345698765432",
+    "tax id": "DE 987.654-321",
+    "former tax id": "SE556677889901",
+    "refused iban": "DE89370400440532013001",
+    "refused tax id": "se556677889902",
+}
+
+
+@pytest.fixture
+def vendor(us, make):
+    """A vendor to whom everything has happened that writes rows."""
+    vendor = make.vendor(us, tax_id=SECRETS["former tax id"])
+    us.clerk.send("PATCH", f"/v1/vendors/{vendor}", {"tax_id": SECRETS["tax id"]})
+    us.clerk.send("PATCH", f"/v1/vendors/{vendor}", {"tax_id": SECRETS["refused tax id"]})
+    for name in ("former iban", "iban", "refused iban"):
+        us.clerk.send("POST", f"/v1/vendors/{vendor}/bank-details", {"iban": SECRETS[name]})
+    revealed = us.treasurer.send("POST", f"/v1/vendors/{vendor}/reveal-iban", {"reason": "To compare it"})
+    assert revealed.json()["iban"] == SECRETS["iban"]
+    noted = f"For {SECRETS['iban']}"
+    us.treasurer.send("POST", f"/v1/vendors/{vendor}/reveal-iban", {"reason": noted})
+    return vendor
+
+
+def test_a_dump_holds_none_of_it(vendor):
+    assert vendor.encode() in dump()
+    assert in_dump(SECRETS) == set()
