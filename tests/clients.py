@@ -7,6 +7,7 @@ import re
 import secrets
 import uuid
 from html import unescape
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -117,10 +118,13 @@ class Page(Client):
     def enter_password(self, user: Any, password: str = PASSWORD) -> Any:
         return self.post("/sign-in", {**self.form("/sign-in"), "username": user.email, "password": password})
 
-    def enter_code(self, code: str | None = None) -> Any:
-        """The code of this moment, by the clock that the service has."""
-        code = code or totp(TOTP_SECRET, second_factor.clock())
-        return self.post(CODE_PATH, {**self.form(CODE_PATH), "code": code})
+    def enter_code(self, code: str | None = None, *, secret: str = TOTP_SECRET) -> Any:
+        """``code``, or the one of this moment, by the clock that the service has."""
+        form, step = self.form(CODE_PATH), second_factor.current_step()
+        response = self.post(CODE_PATH, {**form, "code": code or totp(secret, second_factor.clock())})
+        if not code and response.status_code == HTTPStatus.OK and second_factor.current_step() != step:
+            return self.enter_code(secret=secret)  # its 30 seconds ended on the way
+        return response
 
     def reauthenticate(self, **fields: str) -> Any:
         form = {**self.form("/reauthenticate"), "password": PASSWORD, **fields}

@@ -8,6 +8,7 @@ from accounts.management.commands.demo_token import Browser, totp
 from lab.world import World
 
 ENROL_PATH = "/sign-in/enrol"
+ENROL_FORM = 'class="secret">'
 SCOPES = "account:read members:manage audit:read"
 
 
@@ -46,9 +47,18 @@ def join(world: World, role: str) -> Person:
 def enrol(browser: Browser) -> None:
     """Set up an authenticator app, as a role may want it before the first sign-in is complete."""
     _, _, page = browser.send(ENROL_PATH)
-    secret = page.split('class="secret">')[1].split("<")[0].replace(" ", "")
-    csrf = page.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
-    browser.send(ENROL_PATH, {"csrfmiddlewaretoken": csrf, "code": totp(secret, time.time())})
+    complete_enrolment(browser, page)
+
+
+def complete_enrolment(browser: Browser, page: str) -> None:
+    """Post the form of ``page`` with a code of its secret."""
+    secret = page.split(ENROL_FORM)[1].split("<")[0].replace(" ", "")
+    for _ in range(2):  # a code whose 30 seconds ended on the way is followed by the next
+        csrf = page.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+        fields = {"csrfmiddlewaretoken": csrf, "code": totp(secret, time.time())}
+        _, _, page = browser.send(ENROL_PATH, fields)
+        if ENROL_FORM not in page:
+            return
 
 
 def accept(browser: Browser, link: str, **fields: str) -> int:
