@@ -159,6 +159,9 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", "3")
+# Values go to PostgreSQL beside the statement, which keeps the plan of what a connection asks again: planning
+# was most of what the API's statements cost. A pooler in between has to know them (PgBouncer 1.21 does).
+DATABASES["default"]["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": 5}
 DATABASE_SERVICE_ROLE: str = DATABASES["default"]["USER"]
 DATABASE_OWNER = env.database("DATABASE_OWNER_URL", required=False)
 DATABASE_OPS = env.database("DATABASE_OPS_URL", required=False)
