@@ -51,8 +51,6 @@ COPY --from=product /srv/portcullis .
 USER 10001:10001
 EXPOSE 8443
 # The exec form: `docker stop` reaches granian itself, not a shell that does not pass the signal on.
-# A thread that ends takes its database connection with it, hence the long idle timeout.
-CMD ["granian", "--interface", "wsgi", "config.wsgi:application", \
-    "--host", "0.0.0.0", "--port", "8443", "--workers", "2", "--blocking-threads", "4", \
-    "--blocking-threads-idle-timeout", "600", "--workers-kill-timeout", "5", \
+CMD ["granian", "config.asgi:application", "--interface", "asginl", "--loop", "uvloop", "--no-ws", \
+    "--host", "0.0.0.0", "--port", "8443", "--workers", "2", "--workers-kill-timeout", "5", \
     "--ssl-certificate", "/run/tls/server.pem", "--ssl-keyfile", "/run/tls/server.key"]

@@ -6,9 +6,6 @@ flat. Bodies are those of the contract tests' good requests, varied along their 
 strings and framing are varied beside them. Every answer is looked at as those of the tests are
 (tests.answers): an undocumented status, a body off the schema or a leak is a finding as well.
 
-A request that lacks what it announces is not held to the two seconds: the service waits for the rest without
-end (docs/controls/request-body.md), and it is hung up on.
-
 A request depends on the seed and its number alone, and on the people and objects, which are new in each run,
 and their versions.
 A finding is printed with both, and as it went over the line. It ends with 1 where there was a finding, or
@@ -39,9 +36,8 @@ from fuzzing.target import HANG_SECONDS, Answer, Line, Target
 CLIENTS = 6
 #: New people, objects and tokens this often: objects are used up, and some calls need a recent sign-in.
 CAST_SECONDS = 15
-#: How often an answer is asked for again that was late, or was lost to a body of so many bytes.
+#: How often an answer is asked for again that was late.
 RETRIES = 2
-LARGE_BYTES = 16 * 1024
 MIN_PARSED = 0.30
 #: What the workers may grow by after the first tenth of the requests, together.
 MAX_GROWTH_BYTES = 32 * 2**20
@@ -64,7 +60,6 @@ class Tally:
         self.statuses: Counter[int] = Counter()
         self.slowest = 0.0
         self.slow = 0
-        self.lost = 0
         self.findings: list[str] = []
         self.operations: Counter[str] = Counter()
         self.memory: list[tuple[int, int]] = []
@@ -93,23 +88,14 @@ class Fuzzer:
             cast = self.cast
             made = shot(self.seed, number, cast)
             self.versions.bring_up_to_date(made)
-            incomplete = made.length is not None and made.length > len(made.body)
-            incomplete |= any(name == b"Transfer-Encoding" for name, _ in made.headers)
-            incomplete |= any(name == b"Expect" for name, _ in made.headers) or bool(made.lines)
             raw = made.raw()
-            answer = line.send(raw, made.method, incomplete=incomplete, last=made.wild)
+            answer = line.send(raw, made.method, last=made.wild)
             for _ in range(RETRIES):
                 if answer.seconds <= HANG_SECONDS:
                     break
                 # A hang is the request's. A machine that was busy with something else is not, a second time.
                 self.tally.slow += 1
-                answer = line.send(raw, made.method, incomplete=incomplete, last=made.wild)
-            for _ in range(RETRIES):
-                if answer.status or made.wild or len(made.body) < LARGE_BYTES:
-                    break
-                # Refused while it was still being sent: docs/controls/request-body.md says why.
-                self.tally.lost += 1
-                answer = line.send(raw, made.method, incomplete=incomplete, last=made.wild)
+                answer = line.send(raw, made.method, last=made.wild)
             self.versions.see(made, answer.headers)
             self._judge(number, made, raw, answer, cast)
         line.close()
@@ -256,7 +242,6 @@ def report(fuzzer: Fuzzer, seconds: float, *, alive: bool, crashes: list[str]) -
         phrase = http.client.responses.get(status, "closed without an answer, to broken HTTP")
         print(f"  {status:>3}  {count:>7}  {phrase}")
     late = f"; {tally.slow} later answers were not late when asked for again" if tally.slow else ""
-    print(f"lost                  {tally.lost} answers to large bodies, which were asked for again")
     print(f"slowest               {tally.slowest:.2f} s (bound {HANG_SECONDS:.0f} s{late})")
     first, end, more, bound = (size / 2**20 for size in (warm, last, growth, MAX_GROWTH_BYTES))
     print(f"memory                {first:.0f} MiB after a tenth, {end:.0f} MiB at the end", end="")

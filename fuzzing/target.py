@@ -5,17 +5,14 @@ import http.client
 import io
 import socket
 import ssl
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local import certificates
+from deploy.local import certificates, server
 from deploy.local.postgres import ROOT
 from deploy.local.processes import Child
 
-WORKERS = 2
-THREADS = 4
 START_SECONDS = 60
 #: An answer after this is a hang. The socket waits longer, so that a hang is told from a dead server.
 HANG_SECONDS = 2.0
@@ -41,11 +38,7 @@ class Target:
         tls = directory / "tls"
         certificates.ensure(tls)
         self.context = ssl.create_default_context(cafile=str(tls / "ca.pem"))
-        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application"]
-        command += ["--host", "127.0.0.1", "--port", str(port)]
-        command += ["--workers", str(WORKERS), "--blocking-threads", str(THREADS)]
-        command += ["--blocking-threads-idle-timeout", "600", "--workers-kill-timeout", "5"]
-        command += ["--ssl-certificate", str(tls / "server.pem"), "--ssl-keyfile", str(tls / "server.key")]
+        command = server.command(port, tls)
         self.child = Child(command, log=self.log, stop_signal=15, env=environment, cwd=ROOT)  # type: ignore[arg-type]  # SIGTERM
 
     def wait(self) -> None:
@@ -84,20 +77,19 @@ class Line:
         self.target = target
         self.socket: ssl.SSLSocket | None = None
 
-    def send(self, raw: bytes, method: str, *, incomplete: bool, last: bool) -> Answer:
-        """``incomplete``: the server has to wait for the rest, which never comes. ``last``: then hang up."""
+    def send(self, raw: bytes, method: str, *, last: bool) -> Answer:
+        """``last``: hang up after the answer."""
         fresh = self.socket is None
-        answer = self._send(raw, method, incomplete=incomplete)
+        answer = self._send(raw, method)
         if answer.status == 0 and not fresh:  # a kept connection may have timed out
-            answer = self._send(raw, method, incomplete=incomplete)
+            answer = self._send(raw, method)
         if last:
             self.close()
         return answer
 
-    def _send(self, raw: bytes, method: str, *, incomplete: bool) -> Answer:
+    def _send(self, raw: bytes, method: str) -> Answer:
         if self.socket is None:
             self.socket = self.target.connect()
-        self.socket.settimeout(0.3 if incomplete else PATIENCE_SECONDS)
         started = time.monotonic()
         try:
             # Who is refused before the end may not be listened to any more, and has an answer to read.
@@ -106,14 +98,11 @@ class Line:
             response = http.client.HTTPResponse(self.socket, method=method)
             response.begin()
             body = response.read()
-        except TimeoutError:
-            self.close()
-            return Answer(0, [], b"", 0.0 if incomplete else time.monotonic() - started)
         except (OSError, http.client.HTTPException):
             self.close()
             return Answer(0, [], b"", time.monotonic() - started)
         answer = Answer(response.status, response.getheaders(), body, time.monotonic() - started)
-        if response.will_close or incomplete:
+        if response.will_close:
             self.close()
         return answer
 

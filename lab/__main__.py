@@ -22,7 +22,7 @@ from typing import Any
 import psycopg
 import redis
 
-from deploy.local import certificates
+from deploy.local import certificates, server
 from deploy.local.postgres import ROOT, Postgres, is_root
 from deploy.local.processes import Child, Failure
 from deploy.local.valkey import Valkey
@@ -190,13 +190,11 @@ class Lab:
         """A server without ``removed``, and the directory where those layers report that they were met."""
         used = Path(tempfile.mkdtemp(dir=self.directory))
         environment = {**self.environment, "LAB_WITHOUT": ",".join(sorted(removed)), "LAB_USED": str(used)}
-        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "lab.wsgi:application"]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--blocking-threads", "4"]
-        command += ["--workers-kill-timeout", "2"]
-        command += ["--ssl-certificate", str(self.directory / "tls" / "server.pem")]
-        command += ["--ssl-keyfile", str(self.directory / "tls" / "server.key")]
+        command = server.command(
+            self.port, self.directory / "tls", application="lab.asgi:application", workers=1
+        )
         log = self.directory / "service.log"
-        server = Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=self.source)
+        child = Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=self.source)
         demo = json.loads((self.directory / "demo.json").read_text())
         world = World(
             self.environment["PUBLIC_URL"],
@@ -216,10 +214,10 @@ class Lab:
                 return False
 
         try:
-            server.wait_until(answers, what="The lab's server", seconds=START_SECONDS)
+            child.wait_until(answers, what="The lab's server", seconds=START_SECONDS)
             yield world, used
         finally:
-            server.stop()
+            child.stop()
 
     @contextmanager
     def outage(self) -> Iterator[None]:

@@ -4,9 +4,11 @@ A layer is a function that patches the running service and calls ``used(name)`` 
 that the runner knows that the removal took effect. The product's code has no switch for any of this.
 """
 
+import asyncio
 import os
 from collections.abc import Callable
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -318,16 +320,42 @@ def transport() -> None:
 
 
 @layer
+def bridge() -> None:
+    """A header is known by the letters of its name, however they are joined."""
+    from security import bridge
+
+    environ_of: Any = bridge.environ_of
+
+    def respelled(scope: Any) -> Any:
+        headers = [(name.replace(b"_", b"-"), value) for name, value in scope["headers"]]
+        if headers != list(scope["headers"]):
+            used("bridge")
+        return environ_of({**scope, "headers": headers})
+
+    bridge.environ_of = respelled
+
+
+@layer
 def request_body() -> None:
-    """A body is waited for by whoever serves, and for as long as it takes."""
+    """A body is waited for by the thread that serves the request, and for as long as it takes."""
     from security.request_body import Body
 
-    def receive(self: Any) -> bytes:
-        used("request_body")
-        received: bytes = self._source.read()
-        return received
+    async def remember(self: Any, receive: Any, environ: Any) -> None:
+        self.source, self.loop = receive, asyncio.get_running_loop()
 
-    Body._receive = receive  # type: ignore[method-assign]  # as above
+    async def first_piece(self: Any) -> Any:
+        return await self.source()
+
+    def opened(self: Any) -> BytesIO:
+        used("request_body")
+        if self._stream is None:
+            message = asyncio.run_coroutine_threadsafe(first_piece(self), self.loop).result()
+            self._stream = BytesIO(message["body"])
+        stream: BytesIO = self._stream
+        return stream
+
+    Body.receive = remember  # type: ignore[method-assign]  # as above
+    Body._opened = opened  # type: ignore[method-assign]  # as above
 
 
 @layer

@@ -137,7 +137,8 @@ NO_OPS: dict[str, tuple[Edit, ...]] = {
         ),
     ),
     "transport": (Edit("security/transport.py", "request.get_host()  #", "pass  #"),),
-    "request_body": (Edit("security/request_body.py", "turns = Turns(TURNS)", "turns = Turns(99)"),),
+    "bridge": (Edit("security/bridge.py", 'if b"_" in raw_name:', "if False:"),),
+    "request_body": (Edit("security/request_body.py", "STALLED_SECONDS = 1.0", "STALLED_SECONDS = 1000.0"),),
     "csrf": (Edit("config/settings/__init__.py", '    "django.middleware.csrf.CsrfViewMiddleware",\n', ""),),
     "session_keys": (
         Edit("accounts/sign_in.py", "    request.session.cycle_key()\n", ""),

@@ -226,13 +226,13 @@ class DependencyUnavailable(Problem):
 
 
 class BodyTimeout(Problem):
-    """There was no time to wait for the body. RFC 9110 section 15.5.9."""
+    """The body did not come. RFC 9110 section 15.5.9."""
 
     status_code = HTTPStatus.REQUEST_TIMEOUT
     slug = "body-timeout"
     title = "Body timeout"
-    default_detail = "There was no time to wait for the body. Nothing was done."
-    meaning = "Others announced bodies and do not send them. The request may be sent again."
+    default_detail = "The body did not come in time. Nothing was done."
+    meaning = "The body that was announced did not come, or paused. The request may be sent again."
 
 
 class InvalidToken(exceptions.AuthenticationFailed):

@@ -52,7 +52,7 @@ ALWAYS = {
 }
 OBJECT = {"404": "There is no such object, or the caller may not see it."}
 WRITE = {
-    "408": "There was no time to wait for the body.",
+    "408": "The body did not come in time.",
     "409": "The object's state, or a unique value, does not permit it.",
     "411": "There is a body, and no Content-Length.",
     "413": "The body is too large.",

@@ -424,7 +424,11 @@ def _subclasses(base: type[Any]) -> Iterator[type[Any]]:
         yield from _subclasses(child)
 
 
+@cache
+def _libraries() -> frozenset[Path]:
+    return frozenset(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
+
+
 def _is_first_party(found: type[Any]) -> bool:
     source = getattr(sys.modules.get(found.__module__), "__file__", None)
-    libraries = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")}
-    return source is not None and not any(Path(source).is_relative_to(library) for library in libraries)
+    return source is not None and not any(Path(source).is_relative_to(library) for library in _libraries())

@@ -21,7 +21,6 @@ from django.http.multipartparser import MultiPartParserError
 from django.utils.http import parse_header_parameters
 
 from security.errors import problem_response
-from security.request_body import Body
 
 #: Characters of a Content-Type. Its parser takes time with the square of them, before anything is limited.
 MAX_CONTENT_TYPE = 256
@@ -30,11 +29,7 @@ WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Utf8Request(WSGIRequest):
-    """The request class of config.wsgi: its text is UTF-8, and neither making nor reading one can fail."""
-
-    def __init__(self, environ: dict[str, Any]) -> None:
-        environ["wsgi.input"] = Body(environ)
-        super().__init__(environ)
+    """The request class of config.asgi: its text is UTF-8, and neither making nor reading one can fail."""
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
         sent = meta.get("CONTENT_TYPE", "")
@@ -75,7 +70,7 @@ class TransportMiddleware:
 
 
 def _has_body_without_length(request: HttpRequest) -> bool:
-    """By the header alone: reading would wait for whoever sends nothing, before anything is limited."""
+    """By the headers alone: in HTTP/2 there may be a body that nothing announces."""
     meta = request.META
     if request.method not in WITH_BODY or meta.get("CONTENT_LENGTH"):
         return False

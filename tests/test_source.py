@@ -226,7 +226,7 @@ def patterns():
     for package in PACKAGES:
         module = importlib.import_module(package)
         for found in pkgutil.walk_packages(module.__path__, f"{package}."):
-            if ".migrations" in found.name or found.name.startswith(("config.settings.", "config.wsgi")):
+            if ".migrations" in found.name or found.name.startswith(("config.settings.", "config.asgi")):
                 continue
             for name, value in vars(importlib.import_module(found.name)).items():
                 several = value if isinstance(value, list | tuple) else [value]

@@ -108,7 +108,9 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "config.urls"
-WSGI_APPLICATION = "config.wsgi.application"
+ASGI_APPLICATION = "config.asgi.application"
+#: That serve requests, in each process; each keeps a connection to PostgreSQL.
+THREADS = env.integer("THREADS", default=4, minimum=1)
 APPEND_SLASH = False
 
 TEMPLATES = [
@@ -343,6 +345,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "SORT_OPERATION_PARAMETERS": True,
     "GET_LIB_DOC_EXCLUDES": "security.schema.lib_doc_excludes",
+    # `make check` makes the document, and compares it; a start-up need not: it took half of the time.
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "security.schema.complete",

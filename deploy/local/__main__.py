@@ -22,14 +22,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from deploy.local import certificates
+from deploy.local import certificates, server
 from deploy.local.postgres import ROOT, Postgres, is_root, state_directory
 from deploy.local.processes import Child, Failure, tail
 from deploy.local.valkey import Valkey
 
 RUN = ROOT / ".run"
-WORKERS = 2
-THREADS = 4
 SERVE_SECONDS = 60
 SWEEP_SECONDS = 3600
 PASSWORDS = ("superuser", "owner", "service", "ops")
@@ -161,15 +159,9 @@ def _environment(public_url: str, settings: str, mail: Path) -> dict[str, str]:
 
 
 def _serve(environment: dict[str, str], port: int) -> Child:
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", str(WORKERS), "--blocking-threads", str(THREADS)]
-    # A thread that ends takes its database connection with it.
-    command += ["--blocking-threads-idle-timeout", "600", "--workers-kill-timeout", "5"]
-    command += ["--ssl-certificate", str(RUN / "tls" / "server.pem")]
-    command += ["--ssl-keyfile", str(RUN / "tls" / "server.key")]
     log = RUN / "service.log"
     log.unlink(missing_ok=True)
+    command = server.command(port, RUN / "tls")
     return Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=ROOT)
 
 

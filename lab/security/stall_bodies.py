@@ -14,20 +14,28 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def attack(world: World) -> bool:
-    """Whether somebody else is kept waiting."""
+    """Whether somebody else is kept waiting, or the service waits for the bodies without end."""
     with ExitStack() as stack:
-        for _ in range(REQUESTS):
-            connection = connect(world, stack)
-            connection.putrequest("POST", "/oauth/token")
-            connection.putheader("Content-Type", FORM)
-            connection.putheader("Content-Length", "10")
-            connection.endheaders()
+        stalled = [stall(world, stack) for _ in range(REQUESTS)]
         somebody = connect(world, stack)
         somebody.request("GET", "/healthz")
-        try:
-            return somebody.getresponse().status != http.HTTPStatus.OK
-        except TimeoutError:
-            return True
+        return not all(is_answered(connection) for connection in (somebody, *stalled))
+
+
+def stall(world: World, stack: ExitStack) -> http.client.HTTPSConnection:
+    connection = connect(world, stack)
+    connection.putrequest("POST", "/oauth/token")
+    connection.putheader("Content-Type", FORM)
+    connection.putheader("Content-Length", "10")
+    connection.endheaders()
+    return connection
+
+
+def is_answered(connection: http.client.HTTPSConnection) -> bool:
+    try:
+        return bool(connection.getresponse().status)
+    except TimeoutError:
+        return False
 
 
 def connect(world: World, stack: ExitStack) -> http.client.HTTPSConnection:

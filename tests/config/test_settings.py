@@ -14,14 +14,14 @@ GOOD_KEY = "k3Jq9-ZmW8xTn2vB7yLr5Hc1Pd0Ga6Fs4Eu_QoIiXbNtVwYzRj"
 
 
 def start(**changes):
-    """``import config.wsgi`` in a process of its own, with the environment changed; None unsets."""
+    """``import config.asgi`` in a process of its own, with the environment changed; None unsets."""
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "SECRET_KEY": GOOD_KEY}
     for name, value in changes.items():
         environment.pop(name, None)
         if value is not None:
             environment[name] = value
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", "import config.wsgi"],
+        [sys.executable, "-W", "ignore", "-c", "import config.asgi"],
         env=environment,
         cwd=ROOT,
         capture_output=True,

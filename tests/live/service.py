@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.local import certificates
+from deploy.local import certificates, server
 from deploy.local.postgres import ROOT
 from deploy.local.processes import Child
 from tests import answers
@@ -73,20 +73,7 @@ class Service:
 
     def launch(self) -> Child:
         """Start granian without waiting for it."""
-        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application"]
-        command += [
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            "--workers",
-            "2",
-            "--blocking-threads",
-            "4",
-        ]
-        command += ["--workers-kill-timeout", "5"]
-        command += ["--ssl-certificate", str(self.directory / "tls" / "server.pem")]
-        command += ["--ssl-keyfile", str(self.directory / "tls" / "server.key")]
+        command = server.command(self.port, self.directory / "tls")
         self.child = Child(command, log=self.log, stop_signal=15, env=self.environment, cwd=self.root)
         return self.child
 

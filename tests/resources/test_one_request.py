@@ -13,6 +13,7 @@ VARYING = {
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "(id)",
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z": "(time)",
     r"(?m)^date: .*": "date: (time)",
+    r"(?m)^content-length: \d+": "content-length: (bytes)",  # of times, which may end in zeros
     r"r=\d+;t=\d+": "r=(left);t=(seconds)",
     r'"number":"2026-\d+"': '"number":"(number)"',
     r'"milliseconds":[\d.]+': '"milliseconds":(time)',

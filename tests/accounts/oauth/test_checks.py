@@ -130,7 +130,7 @@ def test_the_real_process_ends(tmp_path, wildcards, code):
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "loosened", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
 
     done = subprocess.run(
-        [sys.executable, "-c", "import config.wsgi"],
+        [sys.executable, "-c", "import config.asgi"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

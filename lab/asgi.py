@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from config.wsgi import application  # the start-up checks have passed when this returns
+from config.asgi import application  # the start-up checks have passed when this returns
 
 from django.apps import apps  # isort: skip  # needs the application
 from django.db import connection  # isort: skip
