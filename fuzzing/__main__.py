@@ -18,7 +18,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import sys
 import tempfile
 import threading
@@ -30,6 +29,7 @@ from typing import Any
 
 import django
 
+from deploy.local import server
 from fuzzing.shots import Cast, Good, Page, Shot, Versions, parses, printable, shot
 from fuzzing.target import HANG_SECONDS, Answer, Line, Target
 
@@ -190,7 +190,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of a run to be repeated")
     arguments = parser.parse_args()
     seed = secrets.randbelow(10**9) if arguments.seed is None else arguments.seed
-    port = _free_port()
+    port = server.free_port()
     os.environ["PUBLIC_URL"] = f"https://localhost:{port}"
     os.environ["LOG_LEVEL"] = "ERROR"
     django.setup()
@@ -313,13 +313,6 @@ def _environment() -> dict[str, str]:
     limits |= {f"THROTTLE_PAGE_{name.upper()}": "1000000/60" for name in settings.PAGE_LIMITS}
     limits |= {f"QUOTA_{name.upper()}": "1000000/86400" for name in settings.QUOTAS}
     return {**os.environ, **limits, "DJANGO_SETTINGS_MODULE": "config.settings.development"}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

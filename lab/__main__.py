@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -155,7 +154,7 @@ class Lab:
         self.stack.callback(self.valkey.close)
         self.valkey.start()
         certificates.ensure(self.directory / "tls")
-        self.port = _free_port()
+        self.port = server.free_port()
         self.environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings.development",
@@ -277,12 +276,6 @@ def _unnoticed(known: dict[str, Scenario], layers: list[str]) -> list[str]:
 def _installed() -> set[str]:
     """Directories of lab/ whose app is there: a fork may have deleted the sample domain."""
     return {path.name for path in HERE.iterdir() if (ROOT / path.name / "apps.py").exists()}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _of(scenario: Scenario, results: list[Result]) -> list[Result]:

@@ -6,20 +6,27 @@ underscore in its name is dropped; one that came several times is one, joined by
 semicolons); path, query and headers have the bytes that were sent.
 
 The body is received first (security.request_body). Then one of THREADS threads serves the request; each keeps
-its connection to PostgreSQL. Answers are sent whole.
+its connection to PostgreSQL. Answers are sent whole. A failure outside of Django is a problem like any other.
 
 Settings: THREADS. PEP 3333, ASGI 3. ASVS 4.1.3. RFC 9110 section 5.3, RFC 9113 section 8.2.3.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+import orjson
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
+from security.errors import CONTENT_TYPE
+from security.identifiers import uuid7
 from security.request_body import Body
+
+logger = logging.getLogger(__name__)
 
 #: Names that WSGI has without a prefix.
 BARE = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
@@ -43,6 +50,8 @@ class Bridge:
             await received.receive(receive, environ)
             loop = asyncio.get_running_loop()
             status, headers, body = await loop.run_in_executor(self._threads, self._serve, environ)
+        except Exception:  # noqa: BLE001  whatever it is, its text is not for the caller
+            status, headers, body = _failed(environ)
         finally:
             received.close()
         await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
@@ -65,6 +74,20 @@ class Bridge:
             [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers],
             body,
         )
+
+
+def _failed(environ: dict[str, Any]) -> Answer:
+    """What nothing inside has answered. The log has the exception, with the instance."""
+    instance = f"urn:uuid:{uuid7()}"
+    logger.exception("failed outside of the application", extra={"instance": instance})
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    problem = {"type": "about:blank", "title": status.phrase, "status": status, "instance": instance}
+    headers = [
+        (b"content-type", CONTENT_TYPE.encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    return status, headers, b"" if environ["REQUEST_METHOD"] == "HEAD" else orjson.dumps(problem)
 
 
 def environ_of(scope: HTTPScope) -> dict[str, Any]:

@@ -1,9 +1,13 @@
-"""The command that serves an application over HTTPS on this machine."""
+"""How an application is served over HTTPS on this machine."""
 
+import random
+import socket
 import sys
 from pathlib import Path
 
 WORKERS = 2
+#: Below those that a system gives to outgoing connections: a server that starts again finds its own free.
+PORTS = range(20_000, 32_000)
 
 
 def command(
@@ -17,3 +21,15 @@ def command(
         *("--workers", str(workers), "--workers-kill-timeout", "5"),
         *("--ssl-certificate", str(tls / "server.pem"), "--ssl-keyfile", str(tls / "server.key")),
     ]
+
+
+def free_port() -> int:
+    """One that nobody listens on. Raises OSError where there is none."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no port is free")

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from accounts.management.commands.demo_token import TOTP_SECONDS, totp
 from tests.live.service import Service
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SECONDS = 1000
+#: For everything that a page does: a busy machine is not a broken page.
+PATIENCE_SECONDS = 60
 #: Runs before every page's own scripts.
 WATCH_POLICY = """
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -42,8 +44,8 @@ class Visitor:
         """The code of this moment; after one that was spent, the next."""
         for _ in range(2):
             self.page.fill("#id_code", totp(secret, self.now()))
-            self.page.get_by_role("button", name="Continue").click()
-            self.page.wait_for_load_state()
+            with self.page.expect_navigation():
+                self.page.get_by_role("button", name="Continue").click()
             if not self.page.locator("#id_code").count():
                 return
             self.page.wait_for_timeout((TOTP_SECONDS - self.now() % TOTP_SECONDS) * SECONDS)
@@ -86,7 +88,8 @@ def visitor(live: Service) -> Iterator[Visitor]:
         context = browser.new_context(ignore_https_errors=True)
         context.add_init_script(WATCH_POLICY)
         visitor = Visitor(context.new_page(), live)
-        visitor.page.set_default_timeout(30 * SECONDS)
+        visitor.page.set_default_timeout(PATIENCE_SECONDS * SECONDS)
+        expect.set_options(timeout=PATIENCE_SECONDS * SECONDS)
         context.on(
             "console",
             lambda message: (

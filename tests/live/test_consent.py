@@ -58,5 +58,5 @@ def test_a_sign_in_that_is_too_weak_is_told_to_the_client(live, visitor, asked, 
     else:
         visitor.password(user)
 
-    visitor.page.wait_for_url(f"{CLIENT}/callback?*", timeout=10_000)
+    visitor.page.wait_for_url(f"{CLIENT}/callback?*")
     assert "error=unmet_authentication_requirements" in visitor.page.url

@@ -69,8 +69,16 @@ def test_a_wrong_password_is_told_and_announced(live, visitor):
     picture(visitor.page, "sign-in-wrong")
 
 
-def test_a_passkey_is_made_and_then_signs_in_alone(live, visitor):
-    page, user = visitor.page, user_of(live, "auditor", "Globex")
+@pytest.fixture
+def without_factors(live):
+    """Somebody who has no second factor, and has none again afterwards: others sign in as them."""
+    user = user_of(live, "auditor", "Globex")
+    yield user
+    live.forget_factors(user["username"])
+
+
+def test_a_passkey_is_made_and_then_signs_in_alone(live, visitor, without_factors):
+    page, user = visitor.page, without_factors
     devtools = visitor.has_passkeys()
     visitor.goto("/sign-in?next=/account/passkeys")
     visitor.password(user)

@@ -23,8 +23,8 @@ from tests.live.test_framing import (
     request,
 )
 
-#: No answer takes longer than this, whatever others do.
-HANG_SECONDS = 2.0
+#: No answer takes longer than this, whatever others do: a second for the body, and what a busy machine takes.
+HANG_SECONDS = 5.0
 #: More than all threads of the service together.
 STALLED = 3 * WORKERS * settings.THREADS
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"

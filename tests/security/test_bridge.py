@@ -1,13 +1,14 @@
 """security.bridge."""
 
 import asyncio
+import json
 import threading
-from contextlib import suppress
 
 import pytest
 
 from security.bridge import Bridge, environ_of
 from security.request_body import Body
+from tests.clients import PROBLEM
 
 SCOPE = {
     "type": "http",
@@ -123,8 +124,7 @@ def test_a_body_is_received_first():
 def test_the_room_of_a_body_is_given_back(pieces):
     before = Body.room
 
-    with suppress(TypeError):
-        call(Answered(*pieces), sent=[b"a=b"], headers=[(b"content-length", b"3")])
+    call(Answered(*pieces), sent=[b"a=b"], headers=[(b"content-length", b"3")])
 
     assert Body.room == before
 
@@ -158,17 +158,34 @@ def test_an_answer_is_closed_where_it_was_made():
     assert thread is not threading.current_thread()
 
 
-def test_an_answer_that_breaks_off_is_closed_and_not_sent():
-    class Broken(Answered):
-        def __iter__(self):
-            yield b"a"
-            raise ConnectionError
+class Broken(Answered):
+    """It breaks off in the middle."""
 
+    def __iter__(self):
+        yield b"a"
+        raise RuntimeError("could not connect with hunter2")
+
+
+def test_an_answer_that_breaks_off_is_closed_and_not_sent(caplog):
     application = Broken()
 
-    with pytest.raises(ConnectionError):
-        call(application)
+    start, body = call(application)
+
     assert len(application.closed_in) == 1
+    assert start["status"] == 500
+    assert dict(start["headers"])[b"content-type"] == PROBLEM.encode()
+    problem = json.loads(body["body"])
+    assert problem["status"] == 500
+    assert b"hunter2" not in body["body"]
+    (logged,) = caplog.records
+    assert logged.instance == problem["instance"]
+    assert logged.exc_info
+
+
+def test_an_answer_to_head_has_no_body():
+    _, body = call(Broken(), method="HEAD")
+
+    assert body["body"] == b""
 
 
 def test_requests_are_served_by_so_many_threads():
