@@ -23,6 +23,7 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponseBase
 from django_ratelimit.core import get_usage
 
@@ -51,11 +52,16 @@ class PageLimitMiddleware:
     ) -> HttpResponseBase | None:
         if not getattr(view, "policy_exemption", "") or getattr(view, UNCOUNTED, False):
             return None
+        used_up = []
         try:
-            states = [_usage(request, name, key) for name, key in _keys(request)]
+            for name, key in _keys(request):
+                if (state := _usage(request, name, key)) is not None:
+                    used_up.append(state)
         except redis.RedisError:
             return render(request, DependencyUnavailable())
-        used_up = [state for state in states if state is not None]
+        except SuspiciousOperation:  # a body that did not come, or is too long, names nobody
+            if not used_up:
+                raise
         if not used_up:
             return None
         decision = Decision(allowed=False, states=tuple(state for state, _ in used_up))

@@ -101,6 +101,7 @@ def test_a_header_that_came_twice_is_one():
     assert told["CONTENT_TYPE"] == "application/json,text/plain"  # which is neither
 
 
+@pytest.mark.asvs("4.1.3")
 def test_a_header_has_one_spelling():
     """``X_Forwarded_For`` would be the same name, and a gateway strikes out the other one."""
     told = environ((b"x_forwarded_for", b"192.0.2.9"), (b"content_length", b"3"), (b"x-a_b", b"c"))

@@ -6,6 +6,7 @@ from django.test import Client
 
 from security.page_limits import UNCOUNTED, check_page_limits
 from security.policy import walk_routes
+from security.request_body import BodyNotReceived
 from tests import factories
 from tests.clients import PROBLEM, Api, Page, basic, post_form
 
@@ -42,6 +43,19 @@ def test_every_view_outside_the_policy_is_limited_by_address(route, limits):
     assert 0 < int(answers[2]["Retry-After"]) <= 6000
     assert answers[2].json()["violated-policies"] == ["page_address"]
     assert Api(REMOTE_ADDR=factories.address()).post(path).status_code != 429
+
+
+def test_a_body_that_does_not_come_counts(limits, monkeypatch):
+    def read(self, size=-1):
+        raise BodyNotReceived
+
+    monkeypatch.setattr("django.test.client.FakePayload.read", read)
+    limits(address="2/6000")
+    here = factories.address()
+
+    answers = [post_form("/oauth/token", {"client_id": "demo"}, REMOTE_ADDR=here) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [408, 408, 429]
 
 
 @pytest.mark.parametrize("route", sorted(FREE))
