@@ -1,6 +1,6 @@
 """Start-up under any server: the system checks run here, and an error ends the process.
 
-Application servers import the WSGI module and serve; none of them runs Django's checks. So this module
+Application servers import the application and serve; none of them runs Django's checks. So this module
 does, with the deployment checks and the walk of the URLconf that ``security.policy`` registers, before
 there is an application to serve. ``SystemExit`` leaves the importing worker, and the server with it.
 """

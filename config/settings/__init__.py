@@ -108,7 +108,6 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "config.urls"
-ASGI_APPLICATION = "config.asgi.application"
 #: That serve requests, in each process; each keeps a connection to PostgreSQL.
 THREADS = env.integer("THREADS", default=4, minimum=1)
 APPEND_SLASH = False

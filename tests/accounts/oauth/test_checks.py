@@ -122,7 +122,7 @@ def test_the_librarys_urls_do_not_start(settings, capsys):
 
 @pytest.mark.parametrize(("wildcards", "code"), [(False, 0), (True, 1)])
 def test_the_real_process_ends(tmp_path, wildcards, code):
-    """The WSGI module, in a process of its own with settings of its own."""
+    """The application's module, in a process of its own with settings of its own."""
     (tmp_path / "loosened.py").write_text(
         "from config.settings import *\n"
         f"OAUTH2_PROVIDER = {{**OAUTH2_PROVIDER, 'ALLOW_URI_WILDCARDS': {wildcards}}}\n"
