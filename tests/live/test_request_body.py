@@ -68,7 +68,7 @@ def answered_streams(connection, number):
 def test_a_body_that_comes_late_is_received(live):
     with connect(live, "http/1.1") as connection:
         connection.sendall(ANNOUNCED)
-        time.sleep(0.5)  # the pace of whoever sends
+        time.sleep(0.2)  # the pace of whoever sends
         connection.sendall(b"grant_type")
 
         assert answer(connection) == HTTPStatus.BAD_REQUEST
