@@ -5,13 +5,14 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -30,8 +31,7 @@ from lab.sweep import NO_OPS, RED_PLAYS, copied, edited, reshapes_the_database
 from lab.world import World
 
 START_SECONDS = 60
-#: How many processes play, each with a database of its own, where there are MANY servers to start: that is
-#: what takes the time, and it keeps one processor busy.
+#: How many processes play, each with a database of its own, where there are MANY servers to start.
 JOBS = 2
 MANY = 12
 GREEN, RED, PLAIN = "\033[32m", "\033[31m", "\033[0m"
@@ -121,9 +121,10 @@ def grouped(chosen: Iterable[Play]) -> list[list[Play]]:
 
 def play(lab: "Lab", groups: list[list[Play]]) -> Generator[Result]:
     """Each play of each group, one after the other."""
-    for together in groups:
-        removed = together[0].removed
-        with lab.serve(removed) as (world, used):
+    with closing(Servers(lab)) as servers:
+        for together in groups:
+            removed = together[0].removed
+            world, used = servers.start(removed)
             for each in together:
                 lab.forget_limits()
                 succeeded = each.scenario.attack(world)
@@ -132,7 +133,7 @@ def play(lab: "Lab", groups: list[list[Play]]) -> Generator[Result]:
 
 
 class Lab:
-    """PostgreSQL, Valkey and seeded data for one run; servers of ``source`` one after the other."""
+    """PostgreSQL, Valkey and data seeded by ``source``, for one run."""
 
     def __init__(self, source: Path = ROOT) -> None:
         self.source = source
@@ -185,40 +186,6 @@ class Lab:
         self.stack.close()
 
     @contextmanager
-    def serve(self, removed: frozenset[str]) -> Iterator[tuple[World, Path]]:
-        """A server without ``removed``, and the directory where those layers report that they were met."""
-        used = Path(tempfile.mkdtemp(dir=self.directory))
-        environment = {**self.environment, "LAB_WITHOUT": ",".join(sorted(removed)), "LAB_USED": str(used)}
-        command = server.command(
-            self.port, self.directory / "tls", application="lab.asgi:application", workers=1
-        )
-        log = self.directory / "service.log"
-        child = Child(command, log=log, stop_signal=signal.SIGTERM, env=environment, cwd=self.source)
-        demo = json.loads((self.directory / "demo.json").read_text())
-        world = World(
-            self.environment["PUBLIC_URL"],
-            str(self.directory / "tls" / "ca.pem"),
-            demo,
-            self.directory / "mail",
-            tokens=self.tokens,
-            database_url=self.environment["DATABASE_OWNER_URL"],
-            log=log,
-            outage=self.outage,
-        )
-
-        def answers() -> bool:
-            try:
-                return world.send("GET", "/readyz").ok
-            except OSError:
-                return False
-
-        try:
-            child.wait_until(answers, what="The lab's server", seconds=START_SECONDS)
-            yield world, used
-        finally:
-            child.stop()
-
-    @contextmanager
     def outage(self) -> Iterator[None]:
         """PostgreSQL is away."""
         self.postgres.stop()
@@ -233,6 +200,66 @@ class Lab:
             client.flushall()
         with psycopg.connect(self.environment["DATABASE_OWNER_URL"]) as connection:
             connection.execute("DELETE FROM security_quotause")
+
+
+class Servers:
+    """Servers of a lab's source as it is now, one after the other: see lab.preloaded."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.log = lab.directory / "service.log"
+        command = server.command(
+            lab.port,
+            lab.directory / "tls",
+            application="lab.asgi:application",
+            workers=1,
+            module="lab.preloaded",
+        )
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self.orders = ours.makefile("rw")
+            self.child = Child(
+                command,
+                log=self.log,
+                stop_signal=signal.SIGTERM,
+                env=lab.environment,
+                cwd=lab.source,
+                stdin=theirs,
+            )
+
+    def start(self, removed: frozenset[str]) -> tuple[World, Path]:
+        """A server without ``removed``, and the directory where those layers report that they were met.
+
+        The one before is stopped. Raises Failure.
+        """
+        used = Path(tempfile.mkdtemp(dir=self.lab.directory))
+        order = {"LAB_WITHOUT": ",".join(sorted(removed)), "LAB_USED": str(used)}
+        with suppress(ConnectionError):  # if the process has ended, the log says why
+            print(json.dumps(order), file=self.orders, flush=True)
+            self.orders.readline()  # the one before has been stopped
+        world = World(
+            self.lab.environment["PUBLIC_URL"],
+            str(self.lab.directory / "tls" / "ca.pem"),
+            json.loads((self.lab.directory / "demo.json").read_text()),
+            self.lab.directory / "mail",
+            tokens=self.lab.tokens,
+            database_url=self.lab.environment["DATABASE_OWNER_URL"],
+            log=self.log,
+            outage=self.lab.outage,
+        )
+
+        def answers() -> bool:
+            try:
+                return world.send("GET", "/readyz").ok
+            except OSError:
+                return False
+
+        self.child.wait_until(answers, what="The lab's server", seconds=START_SECONDS)
+        return world, used
+
+    def close(self) -> None:
+        self.child.stop()
+        self.orders.close()
 
 
 def _sweep(known: dict[str, Scenario], layers: list[str]) -> int:

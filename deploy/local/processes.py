@@ -4,13 +4,17 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+# Loaded here: between fork and exec there is little that one may do.
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 UNPRIVILEGED = 65534  # "nobody": PostgreSQL refuses to run as root
 
 
@@ -28,6 +32,7 @@ class Child:
         log: Path,
         stop_signal: signal.Signals,
         env: dict[str, str] | None = None,
+        stdin: int | socket.socket = subprocess.DEVNULL,
         unprivileged: bool = False,
         cwd: Path | None = None,
     ) -> None:
@@ -37,13 +42,13 @@ class Child:
         with log.open("ab") as output:
             self.process = subprocess.Popen(  # type: ignore[call-overload]  # the identity, by keyword
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=env,
                 cwd=cwd,
                 start_new_session=True,
-                preexec_fn=_end_with_parent(stop_signal),
+                preexec_fn=partial(end_with_parent, stop_signal),
                 **identity,
             )
 
@@ -77,13 +82,7 @@ def tail(log: Path, lines: int = 30) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _end_with_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
-    """On Linux the kernel signals the child when its parent dies, so that even SIGKILL leaves nothing."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def ask_kernel() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, int(stop_signal))
-
-    return ask_kernel
+def end_with_parent(stop_signal: signal.Signals) -> None:
+    """On Linux the kernel signals this process when its parent dies, so that even SIGKILL leaves nothing."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, int(stop_signal))

@@ -11,11 +11,19 @@ PORTS = range(20_000, 32_000)
 
 
 def command(
-    port: int, tls: Path, *, application: str = "config.asgi:application", workers: int = WORKERS
+    port: int,
+    tls: Path,
+    *,
+    application: str = "config.asgi:application",
+    workers: int = WORKERS,
+    module: str = "granian",
 ) -> list[str]:
-    """``tls`` is the directory of the certificate. As in the Dockerfile, but for host and port."""
+    """``tls`` is the directory of the certificate. As in the Dockerfile, but for host and port.
+
+    ``module`` is run, and starts Granian with its arguments.
+    """
     return [
-        *(sys.executable, "-m", "granian", application),
+        *(sys.executable, "-m", module, application),
         *("--interface", "asginl", "--loop", "uvloop", "--no-ws"),
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(workers), "--workers-kill-timeout", "5"),
