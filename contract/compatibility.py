@@ -50,7 +50,7 @@ def main() -> int:
     if not arguments.released.exists():
         sys.stderr.write(f"There is no {arguments.released}: run make release-openapi.\n")
         return 1
-    old, new = _load(arguments.released), _load(arguments.document)
+    old, new = load(arguments.released), load(arguments.document)
     found = list(breaks(old, new))
     if not found or has_moved(old["info"]["version"], new["info"]["version"]):
         return 0
@@ -266,7 +266,8 @@ def _alternatives(schema: dict[str, Any]) -> list[Any]:
     return [schema]
 
 
-def _load(file: Path) -> dict[str, Any]:
+def load(file: Path) -> dict[str, Any]:
+    """A document, ten times as fast as ``yaml.safe_load``."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(file.read_text(), loader)  # type: ignore[no-any-return]  # noqa: S506  a safe loader
 

@@ -19,5 +19,7 @@ PAGE_LIMITS: dict[str, str] = dict.fromkeys(production.PAGE_LIMITS, "100000/60")
 # Static files straight from the packages, without collectstatic.
 STATIC_ROOT = None
 WHITENOISE_USE_FINDERS = True
+# And looked for when one is asked for: each test client would list all of them first.
+WHITENOISE_AUTOREFRESH = True
 
 DEMO = True

@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-from contract.compatibility import RELEASED, breaks, has_moved
+from contract.compatibility import RELEASED, breaks, has_moved, load
 from deploy.local.postgres import ROOT
 
 DOCUMENT = {
@@ -158,7 +158,7 @@ def test_it_breaks_nobody(what):
 
 
 def test_a_document_is_compatible_with_itself():
-    released = yaml.safe_load(RELEASED.read_text())
+    released = load(RELEASED)
 
     assert list(breaks(released, released)) == []
 
