@@ -321,16 +321,17 @@ def transport() -> None:
 
 @layer
 def bridge() -> None:
-    """A header is known by the letters of its name, however they are joined."""
+    """A header is known by the letters of its name, however they are joined, and a slash in whatever form."""
     from security import bridge
 
     environ_of: Any = bridge.environ_of
 
     def respelled(scope: Any) -> Any:
         headers = [(name.replace(b"_", b"-"), value) for name, value in scope["headers"]]
-        if headers != list(scope["headers"]):
+        path = scope["raw_path"].replace(b"%2F", b"/")
+        if (headers, path) != (list(scope["headers"]), scope["raw_path"]):
             used("bridge")
-        return environ_of({**scope, "headers": headers})
+        return environ_of({**scope, "headers": headers, "raw_path": path})
 
     bridge.environ_of = respelled
 

@@ -137,7 +137,10 @@ NO_OPS: dict[str, tuple[Edit, ...]] = {
         ),
     ),
     "transport": (Edit("security/transport.py", "request.get_host()  #", "pass  #"),),
-    "bridge": (Edit("security/bridge.py", 'if b"_" in raw_name:', "if False:"),),
+    "bridge": (
+        Edit("security/bridge.py", 'if b"_" in raw_name:', "if False:"),
+        Edit("security/bridge.py", 'ESCAPED_SLASH.sub(b"%25", scope["raw_path"])', 'scope["raw_path"]'),
+    ),
     "request_body": (Edit("security/request_body.py", "STALLED_SECONDS = 1.0", "STALLED_SECONDS = 1000.0"),),
     "csrf": (Edit("config/settings/__init__.py", '    "django.middleware.csrf.CsrfViewMiddleware",\n', ""),),
     "session_keys": (

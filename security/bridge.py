@@ -3,16 +3,18 @@
 Threat: two layers that read one request in two ways. In WSGI ``X_Forwarded_For`` has the name of
 ``X-Forwarded-For``, so what a gateway strikes out comes in by another spelling. Guarantee: a header with an
 underscore in its name is dropped; one that came several times is one, joined by commas (cookies by
-semicolons); path, query and headers have the bytes that were sent.
+semicolons); path, query and headers have the bytes that were sent, and an escaped slash separates nothing.
 
 The body is received first (security.request_body). Then one of THREADS threads serves the request; each keeps
 its connection to PostgreSQL. Answers are sent whole. A failure outside of Django is a problem like any other.
 
-Settings: THREADS. PEP 3333, ASGI 3. ASVS 4.1.3. RFC 9110 section 5.3, RFC 9113 section 8.2.3.
+Settings: THREADS. PEP 3333, ASGI 3. ASVS 4.1.3. RFC 3986 section 2.2, RFC 9110 section 5.3, RFC 9113
+section 8.2.3.
 """
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Names that WSGI has without a prefix.
 BARE = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
+#: What makes ``%2F`` a slash: without, it stays as it is, and is in the name of no route.
+ESCAPED_SLASH = re.compile(rb"%(?=2[Ff])")
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
@@ -96,7 +100,7 @@ def environ_of(scope: HTTPScope) -> dict[str, Any]:
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "PATH_INFO": unquote_to_bytes(ESCAPED_SLASH.sub(b"%25", scope["raw_path"])).decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "SERVER_NAME": server[0],

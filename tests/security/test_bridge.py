@@ -77,6 +77,14 @@ def test_a_request_is_told_as_it_came():
     assert told["wsgi.url_scheme"] == "https"
 
 
+@pytest.mark.parametrize("slash", [b"%2F", b"%2f"])
+def test_an_escaped_slash_separates_nothing(slash):
+    """A gateway that closes /v1/audit-events sees another path, and so does the service."""
+    told = environ_of({**SCOPE, "raw_path": b"/v1" + slash + b"a%20b%25"})
+
+    assert told["PATH_INFO"] == f"/v1{slash.decode()}a b%"
+
+
 def test_headers_are_told_by_name():
     told = environ((b"host", b"localhost"), (b"content-type", b"text/plain"), (b"content-length", b"3"))
 
