@@ -52,5 +52,6 @@ USER 10001:10001
 EXPOSE 8443
 # The exec form: `docker stop` reaches granian itself, not a shell that does not pass the signal on.
 CMD ["granian", "config.asgi:application", "--interface", "asginl", "--loop", "uvloop", "--no-ws", \
+    "--http2-max-headers-size", "65536", \
     "--host", "0.0.0.0", "--port", "8443", "--workers", "2", "--workers-kill-timeout", "5", \
     "--ssl-certificate", "/run/tls/server.pem", "--ssl-keyfile", "/run/tls/server.key"]

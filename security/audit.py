@@ -18,7 +18,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from multiprocessing.util import Finalize
@@ -34,6 +34,8 @@ from security.models import AuditEvent
 
 REPEAT_WINDOW_SECONDS = 60.0
 MAX_OPEN_WINDOWS = 10_000
+#: In one request, which is somebody else's: ended windows wait for the next ones.
+MAX_WRITTEN_WINDOWS = 50
 
 logger = logging.getLogger(__name__)
 
@@ -195,7 +197,7 @@ class RepeatWindows:
             for windows in self._open.values():
                 while windows:
                     refusal, (opened, repeats) = next(iter(windows.items()))
-                    if opened > deadline and not everything:
+                    if (opened > deadline or len(ended) == MAX_WRITTEN_WINDOWS) and not everything:
                         break
                     del windows[refusal]
                     if repeats:
@@ -218,15 +220,14 @@ class AuditMiddleware:
         if event is not None:
             refusal = _refusal(request, response, event)
             if windows.note(refusal):
-                _write(refusal, request_id=getattr(request, "request_id", None))
+                _write([(refusal, getattr(request, "request_id", None), 1)])
         write_ended_windows()
         return response
 
 
 def write_ended_windows(*, everything: bool = False) -> None:
-    """One row with a count for each window that is over."""
-    for refusal, repeats in windows.take_ended(everything=everything):
-        _write(refusal, request_id=None, count=repeats)
+    """One row with a count for each window that is over; in a request, for MAX_WRITTEN_WINDOWS at most."""
+    _write([(refusal, None, repeats) for refusal, repeats in windows.take_ended(everything=everything)])
 
 
 def _refusal(request: HttpRequest, response: HttpResponseBase, event: str) -> Refusal:
@@ -247,30 +248,34 @@ def _refusal(request: HttpRequest, response: HttpResponseBase, event: str) -> Re
     )
 
 
-def _write(refusal: Refusal, *, request_id: UUID | None, count: int = 1) -> None:
+def _write(refusals: Sequence[tuple[Refusal, UUID | None, int]]) -> None:
+    """Rows of what was refused, the request that it was, and how often."""
+    if not refusals:
+        return
+    try:
+        append([_event(*each) for each in refusals])
+    except Error as error:
+        # The callers have been refused already; the log keeps what the trail could not take.
+        for refusal, _, _ in refusals:
+            logger.critical(
+                "audit event not written", extra={"event_tag": refusal.event, "error": type(error).__name__}
+            )
+
+
+def _event(refusal: Refusal, request_id: UUID | None, count: int) -> AuditEvent:
     detail = {"status": refusal.status, "code": refusal.code}
     if refusal.route:
         detail |= {"route": refusal.route, "method": refusal.method}
-    try:
-        append(
-            [
-                AuditEvent(
-                    event=refusal.event,
-                    organisation_id=refusal.organisation_id,
-                    actor=refusal.actor,
-                    client_id=refusal.client_id,
-                    address=refusal.address,
-                    request_id=request_id,
-                    detail=detail,
-                    count=count,
-                )
-            ]
-        )
-    except Error as error:
-        # The caller has been refused already; the log keeps what the trail could not take.
-        logger.critical(
-            "audit event not written", extra={"event_tag": refusal.event, "error": type(error).__name__}
-        )
+    return AuditEvent(
+        event=refusal.event,
+        organisation_id=refusal.organisation_id,
+        actor=refusal.actor,
+        client_id=refusal.client_id,
+        address=refusal.address,
+        request_id=request_id,
+        detail=detail,
+        count=count,
+    )
 
 
 def _address(request: HttpRequest) -> str | None:

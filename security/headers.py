@@ -11,7 +11,7 @@ OWASP API8:2023. ASVS 3.4.1, 3.4.4, 3.4.5, 3.4.6, 3.4.8, 3.5.8, 14.3.2.
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
@@ -30,9 +30,7 @@ class HeadersMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
-        self.hsts = f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains"
-        if settings.SECURE_HSTS_PRELOAD:
-            self.hsts += "; preload"
+        self.hsts = hsts()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
@@ -42,10 +40,15 @@ class HeadersMiddleware:
         headers["Strict-Transport-Security"] = self.hsts
         if not headers.get("Content-Type", "").startswith("text/html"):
             headers["Content-Security-Policy"] = API_CSP
-        if not request.path_info.startswith(str(settings.STATIC_URL)):
+        is_file = request.path_info.startswith(str(settings.STATIC_URL)) and response.status_code < 400
+        if not is_file:
             # 404, 405 and 414 are cacheable by default; private answers must never be.
             headers["Cache-Control"] = "no-store"
         patch_vary_headers(response, ["Origin", "Accept"])
-        if request.method == "HEAD" and isinstance(response, HttpResponse):
-            response.content = b""  # not every server drops it, and over HTTP/2 it breaks the stream
         return response
+
+
+def hsts() -> str:
+    """The value of Strict-Transport-Security. RFC 6797."""
+    preload = "; preload" if settings.SECURE_HSTS_PRELOAD else ""
+    return f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains{preload}"

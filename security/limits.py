@@ -14,6 +14,7 @@ Settings: MAX_TARGET_BYTES, MAX_HEADER_BYTES. OWASP API4:2023. ASVS 4.1.4, 1.5.2
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
@@ -21,6 +22,8 @@ from django.http import HttpRequest, HttpResponseBase
 
 from security.errors import problem_response
 
+#: How much came over the line, as the bridge has counted it: names in the environment of a request.
+TARGET_BYTES, HEADER_BYTES = "portcullis.target_bytes", "portcullis.header_bytes"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -33,9 +36,9 @@ class LimitsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         environ = request.META
         query = environ.get("QUERY_STRING", "")
-        if len(environ["PATH_INFO"]) + len(query) > settings.MAX_TARGET_BYTES:
+        if _target_bytes(environ) > settings.MAX_TARGET_BYTES:
             return problem_response(request, HTTPStatus.REQUEST_URI_TOO_LONG)
-        if _size_of_headers(request) > settings.MAX_HEADER_BYTES:
+        if _header_bytes(environ) > settings.MAX_HEADER_BYTES:
             return problem_response(request, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         if environ["REQUEST_METHOD"] != request.method:  # which Django has put into capitals
             return problem_response(request, HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET, POST"})
@@ -53,9 +56,18 @@ def _has_body(request: HttpRequest) -> bool:
     return length != "0" or "HTTP_TRANSFER_ENCODING" in request.META
 
 
-def _size_of_headers(request: HttpRequest) -> int:
-    """Names and values, as the server passes them on."""
-    return sum(len(name) + len(value) for name, value in request.META.items() if name.startswith("HTTP_"))
+def _target_bytes(environ: dict[str, Any]) -> int:
+    """As they came over the line or, under another server, as it passes them on."""
+    passed_on = len(environ["PATH_INFO"]) + len(environ.get("QUERY_STRING", ""))
+    return int(environ.get(TARGET_BYTES, passed_on))
+
+
+def _header_bytes(environ: dict[str, Any]) -> int:
+    """As above: names and values of all."""
+    if HEADER_BYTES in environ:
+        return int(environ[HEADER_BYTES])
+    headers = {name: value for name, value in environ.items() if name.startswith(("HTTP_", "CONTENT_"))}
+    return sum(len(name) + len(value) for name, value in headers.items())
 
 
 def _is_utf8(query: str) -> bool:

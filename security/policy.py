@@ -21,6 +21,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import SuspiciousOperation
 from django.db.models import Model, QuerySet
 from rest_framework import exceptions, status
 from rest_framework.request import Request
@@ -162,7 +163,7 @@ class PolicyViewSet(ViewSetMixin, APIView):
             self.perform_authentication(request)
             if request.auth is None:
                 raise exceptions.NotAuthenticated
-        except exceptions.APIException:
+        except (exceptions.APIException, SuspiciousOperation):  # of a query with too many parameters
             self._limit(request, [address])
             raise
         principal = throttling.Limit(throttling.get_rate(self.rule.throttle), self.access.throttle_key)

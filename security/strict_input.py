@@ -28,6 +28,7 @@ from typing import Any, ClassVar, TypeVar, cast
 from uuid import UUID
 
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import FieldDoesNotExist
 from django.core.validators import EmailValidator, RegexValidator
 from django.db import models
 from django.http import QueryDict
@@ -378,10 +379,14 @@ def _strictly(serializer: Any, data: Any, parse: Any) -> Any:
 
 
 def _default(serializer_class: type[Any], field: serializers.Field[Any, Any, Any, Any]) -> Any:
-    """What a create stores that leaves the field out."""
+    """What a create stores that leaves the field out; None, which the field judges, where that is nothing."""
     if field.default is not serializers.empty:
         return field.get_default()
-    return serializer_class.Meta.model._meta.get_field(field.source or field.field_name).get_default()
+    model = getattr(getattr(serializer_class, "Meta", None), "model", None)
+    try:
+        return model._meta.get_field(field.source or field.field_name).get_default() if model else None
+    except FieldDoesNotExist:
+        return None
 
 
 def _is_query(field: serializers.Field[Any, Any, Any, Any]) -> bool:

@@ -24,7 +24,7 @@ def command(
     """
     return [
         *(sys.executable, "-m", module, application),
-        *("--interface", "asginl", "--loop", "uvloop", "--no-ws"),
+        *("--interface", "asginl", "--loop", "uvloop", "--no-ws", "--http2-max-headers-size", "65536"),
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(workers), "--workers-kill-timeout", "5"),
         *("--ssl-certificate", str(tls / "server.pem"), "--ssl-keyfile", str(tls / "server.key")),

@@ -181,6 +181,23 @@ def test_windows_are_bounded(monkeypatch, clock):
     assert [(refusal.code, count) for refusal, count in rest] == [("overflow", 40)]
 
 
+def test_a_request_writes_few_windows_of_others(clock, monkeypatch):
+    """A thousand of them would keep whoever comes next waiting."""
+    monkeypatch.setattr(audit, "MAX_WRITTEN_WINDOWS", 3)
+    for number in range(8):
+        for _ in range(2):
+            Api("bad", REMOTE_ADDR=f"10.0.0.{number}").get("/v1/me")
+    before = len(events())
+    clock.now += audit.REPEAT_WINDOW_SECONDS + 1
+
+    written = []
+    for _ in range(4):
+        Api().get("/healthz")
+        written.append(len(events()) - before)
+
+    assert written == [3, 6, 8, 8]
+
+
 def test_nobody_unknown_hides_what_a_member_was_refused(monkeypatch, clock, acme):
     monkeypatch.setattr(audit, "MAX_OPEN_WINDOWS", 10)
     for number in range(50):

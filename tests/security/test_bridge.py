@@ -6,8 +6,12 @@ import threading
 
 import pytest
 
+from security import bridge
 from security.bridge import Bridge, environ_of
+from security.headers import ALWAYS
+from security.limits import HEADER_BYTES, TARGET_BYTES
 from security.request_body import Body
+from security.transport import UNREADABLE
 from tests.clients import PROBLEM
 
 SCOPE = {
@@ -106,7 +110,7 @@ def test_a_header_that_came_twice_is_one():
 
     assert told["HTTP_X_FORWARDED_FOR"] == "192.0.2.1,192.0.2.2"
     assert told["HTTP_COOKIE"] == "a=1; b=2"
-    assert told["CONTENT_TYPE"] == "application/json,text/plain"  # which is neither
+    assert told["CONTENT_TYPE"] == UNREADABLE  # neither, nor both with a parameter in between
 
 
 @pytest.mark.asvs("4.1.3")
@@ -115,6 +119,25 @@ def test_a_header_has_one_spelling():
     told = environ((b"x_forwarded_for", b"192.0.2.9"), (b"content_length", b"3"), (b"x-a_b", b"c"))
 
     assert not [name for name in told if name.startswith(("HTTP_", "CONTENT_"))]
+
+
+@pytest.mark.asvs("15.2.2")
+def test_what_is_too_much_is_counted_and_not_taken_in():
+    """In HTTP/2 a byte names a header again: 256 kB are 262,144 of them, which took minutes to join."""
+    told = environ_of({**SCOPE, "headers": [(b"x-name", b"x" * 31)] * 262_144})
+
+    assert told[HEADER_BYTES] == 37 * 262_144
+    assert "HTTP_X_NAME" not in told
+
+
+def test_everything_counts_that_came_over_the_line(settings):
+    path = b"/" + b"%F0%9F%98%80" * 100
+    dropped = b"x" * settings.MAX_HEADER_BYTES
+
+    told = environ_of({**SCOPE, "raw_path": path, "headers": [(b"x_padding", dropped)]})
+
+    assert told[TARGET_BYTES] == len(path) + len(SCOPE["query_string"])
+    assert told[HEADER_BYTES] > settings.MAX_HEADER_BYTES
 
 
 def test_bytes_outside_of_ascii_are_kept():
@@ -191,10 +214,57 @@ def test_an_answer_that_breaks_off_is_closed_and_not_sent(caplog):
     assert logged.exc_info
 
 
-def test_an_answer_to_head_has_no_body():
-    _, body = call(Broken(), method="HEAD")
+@pytest.mark.parametrize("application", [Broken(), Answered(b"a", headers=[("Content-Length", "1")])])
+def test_an_answer_to_head_has_no_body(application):
+    """Whatever made it: not each of Django's answers can be emptied."""
+    start, body = call(application, method="HEAD")
 
     assert body["body"] == b""
+    assert b"content-length" in dict(start["headers"])
+
+
+def test_a_problem_has_the_headers_of_every_answer():
+    start, body = call(Broken())
+
+    headers, problem = dict(start["headers"]), json.loads(body["body"])
+    assert problem.keys() == {"type", "title", "status", "detail", "instance"}
+    assert problem["instance"] == f"urn:uuid:{headers[b'x-request-id'].decode()}"
+    assert {name.lower().encode() for name in ALWAYS} <= headers.keys()
+    assert {b"strict-transport-security", b"content-security-policy"} <= headers.keys()
+    assert headers[b"cache-control"] == b"no-store"
+
+
+def test_what_would_wait_too_long_is_not_begun(monkeypatch):
+    monkeypatch.setattr(bridge, "MAX_WAITING", 3)
+    release, served = threading.Event(), []
+
+    def application(environ, start_response):
+        served.append(environ)
+        release.wait(5)
+        return Answered(b"")(environ, start_response)
+
+    async def receive():
+        raise AssertionError("nothing was announced")
+
+    async def serve():
+        answers = []
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                answers.append(message)
+                if len(answers) == 2:
+                    release.set()
+
+        front = Bridge(application, threads=1)
+        await asyncio.gather(*(front(SCOPE, receive, send) for _ in range(5)))
+        assert not front._waiting
+        return answers
+
+    answers = asyncio.run(serve())
+
+    assert [answer["status"] for answer in answers] == [503] * 2 + [200] * 3
+    assert dict(answers[0]["headers"])[b"retry-after"] == b"1"
+    assert len(served) == 3
 
 
 def test_requests_are_served_by_so_many_threads():

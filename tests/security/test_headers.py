@@ -68,6 +68,16 @@ def test_pages_have_a_policy_without_inline_code():
     assert "unsafe" not in policy
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "nope", 404), ("POST", "accounts/page.css", 405)]
+)
+def test_what_is_no_static_file_may_not(method, path, status):
+    response = Api().generic(method, f"/static/{path}")
+
+    assert response.status_code == status
+    assert response["Cache-Control"] == "no-store"
+
+
 def test_static_files_may_be_cached_and_carry_them():
     response = Api().get("/static/accounts/page.css")
 

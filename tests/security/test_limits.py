@@ -2,6 +2,7 @@
 
 import pytest
 
+from security.limits import HEADER_BYTES, TARGET_BYTES
 from tests.clients import PROBLEM, Api
 
 pytestmark = pytest.mark.django_db
@@ -18,6 +19,7 @@ def test_a_target_that_is_too_long(path, settings):
     assert refused(Api().get(path + "?" + "x" * (room + 1)), 414)
     assert Api().get(path + "?" + "x" * room).status_code != 414
     assert refused(Api().get(path + "/" + "x" * room), 414)
+    assert refused(Api().get(path, **{TARGET_BYTES: settings.MAX_TARGET_BYTES + 1}), 414)
 
 
 def test_headers_that_are_too_long(settings):
@@ -25,6 +27,8 @@ def test_headers_that_are_too_long(settings):
     half = "x" * (settings.MAX_HEADER_BYTES // 2)
     assert refused(Api().get("/healthz", HTTP_X_ONE=half, HTTP_X_TWO=half), 431)
     assert Api().get("/healthz", HTTP_X_ONE=half).status_code == 200
+    assert refused(Api().get("/healthz", CONTENT_TYPE="x" * settings.MAX_HEADER_BYTES), 431)
+    assert refused(Api().get("/healthz", **{HEADER_BYTES: settings.MAX_HEADER_BYTES + 1}), 431)
 
 
 @pytest.mark.parametrize("method", ["get", "Get", "post", "gET"])

@@ -288,3 +288,13 @@ def test_no_body_means_none(acme):
 
 def test_no_objects_keeps_its_reason():
     assert NoObjects("why").reason == "why"
+
+
+def test_a_query_that_nobody_reads_is_limited_by_address(settings):
+    """Django gives up on so many parameters while the token is looked for."""
+    settings.THROTTLES = {**settings.THROTTLES, "address": "2/60"}
+    stranger = Api("nonsense", REMOTE_ADDR=factories.address())
+
+    statuses = [stranger.get("/v1/me?" + "a&" * 1_001).status_code for _ in range(4)]
+
+    assert statuses == [400, 400, 429, 429]

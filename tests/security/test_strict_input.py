@@ -25,6 +25,7 @@ from security.strict_input import (
     StrictSerializer,
     StrictUUIDField,
     check_serializers,
+    merge_patch,
     parse_query,
     problem_errors,
 )
@@ -332,3 +333,20 @@ def test_no_strict_serializer_asks_the_database_about_uniqueness():
 )
 def test_text_is_text_whatever_it_looks_like(text):
     assert validate({"text": text}) == {"text": text}
+
+
+def test_null_is_refused_where_a_create_stores_nothing_of_its_own():
+    class Loose(StrictSerializer):
+        name = StrictCharField(max_length=9, required=False)
+
+    class OfAModel(StrictModelSerializer[AuditEvent]):
+        name = StrictCharField(max_length=9, required=False)
+
+        class Meta:
+            model = AuditEvent
+            fields = ("event", "name")
+
+    for serializer in (Loose, OfAModel):
+        patched = serializer(data=merge_patch(serializer, {"name": None}), partial=True)
+        assert not patched.is_valid()
+        assert [error.code for error in patched.errors["name"]] == ["null"]

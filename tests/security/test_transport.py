@@ -1,5 +1,6 @@
 """security.transport."""
 
+import time
 from contextlib import suppress
 from io import BytesIO
 
@@ -67,3 +68,43 @@ def test_a_part_that_nobody_can_read_is_malformed(rf, parameters):
 
     with suppress(MultiPartParserError):
         assert not request.POST
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "application/json"])
+def test_what_is_encoded_is_of_no_type_that_anybody_reads(rf, content_type):
+    assert made(rf, CONTENT_TYPE=content_type, HTTP_CONTENT_ENCODING="gzip").content_type == UNREADABLE
+    assert made(rf, CONTENT_TYPE=content_type, HTTP_CONTENT_ENCODING="Identity").content_type == content_type
+
+
+@pytest.mark.parametrize(
+    ("header", "cookies"),
+    [
+        ("a=1; b=2", {"a": "1", "b": "2"}),
+        ("a=b=c;;  d = e ", {"a": "b=c", "d": "e"}),
+        ("lonely; =x", {"": "x"}),
+        ('a="\\073"', {"a": '"\\073"'}),
+        ("", {}),
+    ],
+)
+def test_cookies_are_as_they_were_sent(rf, header, cookies):
+    assert cookies == made(rf, HTTP_COOKIE=header).COOKIES
+
+
+@pytest.mark.asvs("15.2.2")
+def test_no_cookie_takes_seconds(rf):
+    """CVE-2024-7592: to undo the quotes of this takes some Pythons five."""
+    request = made(rf, HTTP_COOKIE='a="' + "\\a" * 16_000 + '"')
+
+    started = time.thread_time()
+    assert request.COOKIES
+    assert time.thread_time() - started < 0.5
+
+
+@pytest.mark.parametrize("length", ["14,14", "14,99", "-1", "1_4", "x", "²"])
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE", "GET"])
+def test_a_length_that_is_none_is_refused(api, method, length):
+    """HTTP/2 lets two through, of which Django makes none: it would be served without its body."""
+    response = api.generic(method, "/v1/me", CONTENT_LENGTH=length)
+
+    assert response.status_code == 400
+    assert response["Content-Type"] == PROBLEM
