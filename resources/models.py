@@ -124,6 +124,14 @@ class Vendor(PublicIdModel, TenantModel):
         self.iban_token = f"acct_{self._blind('iban_token', iban)}"
         self.country = iban[:2]
 
+    def change(self, data: dict[str, Any]) -> None:
+        """What may be edited, not saved. Under another name or tax id it is another payee, and unverified."""
+        tax_id = self.tax_id.decrypt() if self.tax_id is not None else None
+        if (data.get("name", self.name), data.get("tax_id", tax_id)) != (self.name, tax_id):
+            self.verification = self.Verification.UNVERIFIED
+        for name, value in data.items():
+            setattr(self, name, value)
+
     def change_bank(self, iban: str, *, user_id: int, now: datetime) -> None:
         """Another account: unverified, and by whom and when, which keeps payments back (check_payable)."""
         self.set_account(iban)

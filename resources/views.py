@@ -1,8 +1,5 @@
 """Vendors and invoices over HTTP. Who may do what is the ``rules`` table of each view."""
 
-import re
-import string
-import unicodedata
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +11,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from resources.account_numbers import has_iban, tells
 from resources.errors import NoBankDetails
 from resources.models import (
     DRAFT,
@@ -53,11 +51,6 @@ ADMIN = frozenset({"org_admin"})
 EDITORS = CLERK | {SERVICE_ROLE}
 #: For whatever leads to money: somebody who has been here just now.
 PRESENT = StepUp(max_age=timedelta(minutes=5))
-#: So many characters of an account number in a row are no coincidence.
-TELLING = 8
-LETTERS = frozenset(string.ascii_uppercase)
-DIGITS = frozenset(range(10))
-NO_DIGIT = re.compile(r"[^0-9]")
 READERS = EDITORS | APPROVER | TREASURER | {"auditor", CONTACT_ROLE}
 
 
@@ -134,8 +127,7 @@ class VendorViewSet(PolicyViewSet):
         if vendor.iban is not None and data.get("country", vendor.country) != vendor.country:
             raise FieldFrozen(["country"])  # it is that of the account
         if data:
-            for name, value in data.items():
-                setattr(vendor, name, value)
+            vendor.change(data)
             vendor.version += 1
             save_unique(vendor)
             record_change(request, "vendors:vendor:updated", vendor, fields=data)
@@ -158,8 +150,9 @@ class VendorViewSet(PolicyViewSet):
             raise NoBankDetails
         # First: were a reason judged when nothing is left, guesses in it would tell the number for nothing.
         spend("reveal", self.access.user_public_id)
-        if tells_account(reason, vendor.iban.decrypt()):
-            raise ValidationError({"reason": "It holds the account number."}, code="value")
+        # Not for the tax id, which nobody is shown: whether it is in a reason would tell it, guess by guess.
+        if has_iban(reason) or tells(reason, vendor.iban.decrypt()):
+            raise ValidationError({"reason": "It holds an account number."}, code="value")
         record_change(request, "vendors:iban:revealed", vendor, reason=reason)
         return self.respond(vendor)
 
@@ -365,8 +358,11 @@ class InvoiceViewSet(PolicyViewSet):
         return self._transition(request, "released", lambda invoice: invoice.release(self.access.user_id))
 
     def _transition(self, request: Request, done: str, action: Any) -> Response:
-        """Lock, act, record: of parallel calls one succeeds and the others see the new state."""
-        invoice: Invoice = self.get_object(lock=True)
+        """Lock, act, record: of parallel calls one succeeds and the others see the new state.
+
+        The vendor is locked too, and first, as a share does: its account is not changed while it is judged.
+        """
+        invoice: Invoice = self.get_object(lock=True, lock_first=["vendor"])
         self.read_body()
         before = invoice.status
         action(invoice)
@@ -380,27 +376,6 @@ def filter_invoices(queryset: InvoiceQuerySet, query: dict[str, Any]) -> QuerySe
     if status := query.get("status"):
         queryset = queryset.filter(status=status)
     return queryset.numbered(query["search"]) if "search" in query else queryset
-
-
-def tells_account(text: str, iban: str) -> bool:
-    """Whether ``text`` has a part of the account number that its last characters, which all see, are not in.
-
-    However it is grouped, in whatever digits, forwards or backwards, and with words between its digits. The
-    bank and check digits are easily found, so not the whole number is looked for but any ``TELLING``
-    characters of it.
-    """
-    letters = unicodedata.normalize("NFKC", text).upper()
-    values = ((character, unicodedata.numeric(character, None)) for character in letters)
-    said = "".join(
-        str(int(value)) if value in DIGITS else character
-        for character, value in values
-        if value in DIGITS or character in LETTERS
-    )
-    for told, number in ((said, iban), (NO_DIGIT.sub("", said), NO_DIGIT.sub("", iban))):
-        parts = [number[start : start + TELLING] for start in range(len(number) - TELLING + 1)]
-        if any(part in told or part in told[::-1] for part in parts):
-            return True
-    return False
 
 
 def view_vendor() -> Permission:

@@ -271,17 +271,19 @@ class PolicyViewSet(ViewSetMixin, APIView):
         rows = self.rule.objects.scope(self.parent.queryset.all(), self.access)
         return rows.filter(public_id=parse_public_id(self.kwargs["id"]))
 
-    def get_object(self, *, lock: bool = False) -> Any:
+    def get_object(self, *, lock: bool = False, lock_first: Sequence[str] = ()) -> Any:
         """The object named in the URL, or 404, the same for one that is not there and one not to be seen.
 
-        ``lock`` takes a row lock for the rest of the transaction, as does a rule with ``if_match``. Raises
+        ``lock`` takes a row lock for the rest of the transaction, as does a rule with ``if_match``; on rows
+        that it points to by ``lock_first``, which the queryset joins, before its own. Raises
         PreconditionFailed (412) at another version than the caller has seen, and StateConflict (409) when the
         caller's rule admits the action only in other states.
         """
         public_id = parse_public_id(self.kwargs["id"])
         queryset = self.get_queryset()
         if lock or self.rule.if_match:
-            queryset = queryset.select_for_update(of=("self",))
+            # PostgreSQL locks in the order in which they are named.
+            queryset = queryset.select_for_update(of=(*lock_first, "self"))
         instance = queryset.filter(public_id=public_id).first()
         if instance is None:
             raise exceptions.NotFound

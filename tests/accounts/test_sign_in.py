@@ -16,8 +16,8 @@ from config import settings as production
 from security.models import AuditEvent
 from security.throttling import LimiterUnavailable
 from tests import factories
-from tests.accounts.oauth.test_races import until_somebody_waits
 from tests.clients import PROBLEM, Page
+from tests.parallel import until_somebody_waits
 
 pytestmark = pytest.mark.django_db
 

@@ -26,8 +26,9 @@ def vendor(us, make):
         us.clerk.send("POST", f"/v1/vendors/{vendor}/bank-details", {"iban": SECRETS[name]})
     revealed = us.treasurer.send("POST", f"/v1/vendors/{vendor}/reveal-iban", {"reason": "To compare it"})
     assert revealed.json()["iban"] == SECRETS["iban"]
-    noted = f"For {SECRETS['iban']}"
-    us.treasurer.send("POST", f"/v1/vendors/{vendor}/reveal-iban", {"reason": noted})
+    for name in ("iban", "former iban"):
+        noted = f"For {SECRETS[name]}"
+        us.treasurer.send("POST", f"/v1/vendors/{vendor}/reveal-iban", {"reason": noted})
     return vendor
 
 

@@ -306,6 +306,20 @@ def test_the_reason_does_not_carry_the_number_into_the_audit_trail(us, make, num
     )
 
 
+@pytest.mark.parametrize(
+    "number", ["GB82WEST12345698765432", "gb82 west-1234 5698 7654 32", "NO9386011117947"]
+)
+def test_nor_any_other_number(us, make, number):
+    """The former one is the likeliest reason of all."""
+    vendor = make.vendor(us)
+    change(us.clerk, vendor)
+
+    response = reveal(us.treasurer, vendor, f"The payment to {number} came back")
+
+    assert faults(response) == {("/reason", "value")}
+    assert not AuditEvent.objects.filter(event="vendors:iban:revealed").exists()
+
+
 def test_a_spent_quota_leaves_nothing_to_guess_with(us, make, settings):
     """The answer to a reason with guesses in it told the number bit by bit, and cost nothing."""
     settings.QUOTAS = {"reveal": "1/86400"}

@@ -2,15 +2,17 @@
 
 import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from resources.models import TWO_APPROVERS_FROM, Approval, Invoice, Vendor, normalise_number
 from security.models import AuditEvent
 from tests import factories
 from tests.clients import Api, comparable, faults
+from tests.parallel import until_somebody_waits
 
 pytestmark = pytest.mark.django_db
 
@@ -371,6 +373,53 @@ def test_of_parallel_releases_one_wins(us, make):
 
     assert sorted(answer.status_code for answer in answers) == [200] + [412] * 7
     assert AuditEvent.objects.filter(event="invoices:invoice:released").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("action", ["approve", "release"])
+def test_an_account_that_is_being_changed_is_waited_for(us, make, action):
+    """Judged by the one of a moment before, it would be paid to an account that nobody has verified."""
+    invoice = make.invoice(us, state="submitted" if action == "approve" else "approved")
+    judge, version = (us.approver, 2) if action == "approve" else (us.treasurer, 3)
+    answers = []
+
+    def judged():
+        try:
+            answers.append(act(judge, invoice, action, HTTP_IF_MATCH=f'"{version}"'))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=judged)
+    with transaction.atomic():
+        vendor = Vendor.objects.select_for_update().get()
+        editor = us.users["approver" if action == "approve" else "clerk2"].pk
+        vendor.change_bank("NO9386011117947", user_id=editor, now=timezone.now())
+        thread.start()
+        until_somebody_waits()
+    thread.join()
+
+    assert answers[0].status_code == (403 if action == "approve" else 409)
+    assert Invoice.objects.get().status != action + "d"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_share_and_a_release_do_not_wait_for_each_other(us, make):
+    """Both lock the vendor and then its invoices, in this order."""
+    invoice = make.invoice(us, state="approved")
+    vendor = str(Vendor.objects.get().public_id)
+    contacts = [factories.member("contact", us.organisation) for _ in range(8)]
+
+    def share(contact):
+        body = {"contact": str(contact.public_id)}
+        return us.org_admin.send("POST", f"/v1/vendors/{vendor}/shares", body)
+
+    def release():
+        return act(us.treasurer, invoice, "release", HTTP_IF_MATCH='"3"')
+
+    calls = [release] * 4 + [partial(share, contact) for contact in contacts]
+    answers = in_parallel(len(calls), calls)
+
+    assert sorted(answer.status_code for answer in answers) == [200] + [201] * 8 + [412] * 3
 
 
 @pytest.mark.django_db(transaction=True)

@@ -103,6 +103,28 @@ def test_an_empty_edit_changes_nothing(us, make):
     assert not AuditEvent.objects.filter(event="vendors:vendor:updated").exists()
 
 
+@pytest.mark.parametrize(
+    ("body", "verification"),
+    [
+        ({"name": "Somebody Else"}, "unverified"),
+        ({"tax_id": "DE 1234"}, "unverified"),
+        ({"tax_id": None}, "unverified"),
+        ({"contact_email": "new@vendor.example"}, "verified"),
+    ],
+)
+def test_another_name_or_tax_id_is_another_payee(us, make, body, verification):
+    """Else a vendor that is verified under one name would be paid under another."""
+    vendor = make.vendor(us, tax_id="DE 9999")
+    Vendor.objects.update(verification="verified")
+    same = Vendor.objects.get()
+    us.clerk.send("PATCH", f"/v1/vendors/{vendor}", {"name": same.name, "tax_id": "DE 9999"})
+    assert Vendor.objects.get().verification == "verified"
+
+    response = us.clerk.send("PATCH", f"/v1/vendors/{vendor}", body)
+
+    assert (response.status_code, response.json()["verification"]) == (200, verification)
+
+
 def test_verification_is_never_writable(us, make):
     vendor = make.vendor(us)
 

@@ -1,7 +1,6 @@
 """Races, on PostgreSQL and in real threads: one winner, no error, and no row that nobody was handed."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +10,7 @@ from accounts.oauth.models import AccessToken, Grant, RefreshToken
 from accounts.oauth.validators import digest
 from tests import factories
 from tests.clients import Api, Flow, Page, post_form
+from tests.parallel import until_somebody_waits
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -118,22 +118,6 @@ def test_a_pushed_request_is_spent_by_one_of_parallel_decisions(page, at_once):
 
     assert sorted(answer.status_code for answer in answers) == [303] + [400] * (PARALLEL - 1)
     assert Grant.objects.count() == 1
-
-
-WAITING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-)
-
-
-def until_somebody_waits():
-    """For a lock of this thread's transaction; where nobody does, the race is lost in time."""
-    with connection.cursor() as cursor:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(WAITING)
-            if cursor.fetchone()[0]:
-                return
 
 
 def change_password(person):
