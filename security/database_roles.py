@@ -78,6 +78,13 @@ def grant_rights(apps: Any, schema_editor: Any) -> None:
         schema_editor.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {ops}")
 
 
+def let_operators_read(schema_editor: Any, table: str) -> None:
+    """Migration step: the ops role sees each row of ``table``, quoted. Without row security it waits for it."""
+    ops = schema_editor.quote_name(settings.DATABASE_OPS["USER"])
+    schema_editor.execute(f"DROP POLICY IF EXISTS operators ON {table}")
+    schema_editor.execute(f"CREATE POLICY operators ON {table} FOR SELECT TO {ops} USING (true)")
+
+
 def make_append_only(table: str) -> Any:
     """A migration step that leaves the service role INSERT and SELECT on ``table``."""
     return _revoke("UPDATE, DELETE, TRUNCATE", table)

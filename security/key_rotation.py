@@ -9,7 +9,8 @@ opens under some key of the keyring; killed anywhere, the command goes on where 
 It runs as the ops role, which may replace the ciphertexts and nothing else: where a column holds more than a
 ciphertext, as that of the seeds has passkeys and the hashes of recovery codes beside them, a trigger refuses
 it whatever is none. An encrypted column that no migration opens to it with ``Rotation`` ends start-up:
-security.E089.
+security.E089. Where the migrations ran without knowing the role, it would see no row and call that done, and
+the old key would be thrown away: the command refuses, and ``migrate`` with DATABASE_OPS_URL opens the column.
 
 Which columns: each ``EncryptedField``, and what an AppConfig names in ``encrypted``. ASVS 11.1.1, 11.2.2,
 13.3.4.
@@ -28,6 +29,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from psycopg import sql
 
+from security.database_roles import let_operators_read
 from security.encryption import CannotDecrypt, current_key_id, decrypt, encrypt, encrypted_fields
 
 BATCH_ROWS = 500
@@ -148,6 +150,47 @@ def holdings() -> list[Holding]:
     return sorted(found, key=str)
 
 
+#: Whether a role reads and replaces every row of a column. No row where the column is not there (yet).
+REACHES = """
+SELECT has_column_privilege(%(role)s, c.oid, a.attnum, 'SELECT')
+   AND has_column_privilege(%(role)s, c.oid, a.attnum, 'UPDATE')
+   AND (NOT c.relrowsecurity OR (
+       SELECT count(*) FROM pg_policy p JOIN pg_roles r ON r.oid = ANY (p.polroles)
+        WHERE p.polrelid = c.oid AND r.rolname = %(role)s AND p.polname IN ('operators', 'rotation')) = 2)
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+ WHERE c.oid = to_regclass(%(table)s) AND a.attname = %(column)s AND NOT a.attisdropped
+"""
+
+
+def out_of_reach() -> list[Holding]:
+    """The columns with ciphertext that the ops role cannot rotate, whatever migrations say."""
+    role, quote = settings.DATABASE_OPS["USER"], connection.ops.quote_name
+    found = []
+    with connection.cursor() as cursor:
+        for holding in holdings():
+            cursor.execute(REACHES, {"role": role, "table": quote(holding.table), "column": holding.column})
+            if (False,) in cursor.fetchall():
+                found.append(holding)
+    return found
+
+
+def bring_into_reach() -> None:
+    """As the owner: what migrations did not open, as they did not know the ops role."""
+    tables = {holding.table for holding in out_of_reach()}
+    if not tables:
+        return
+    with connection.schema_editor() as schema_editor:
+        quote = schema_editor.quote_name
+        ops = quote(settings.DATABASE_OPS["USER"])
+        schema_editor.execute(f"GRANT USAGE ON SCHEMA public TO {ops}")
+        for table in sorted(tables):
+            schema_editor.execute(f"GRANT SELECT ON {quote(table)} TO {ops}")
+            let_operators_read(schema_editor, quote(table))
+        for rotation in _rotations():
+            if rotation.table in tables:
+                rotation.database_forwards("", schema_editor, None, None)
+
+
 def count_stale(holding: Holding) -> int:
     """How many rows are not under the first key."""
     statement = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
@@ -232,13 +275,8 @@ def _replace(holding: Holding, renewed: list[tuple[int, str, str]]) -> int:
 @register(Tags.security)
 def check_key_rotation(**kwargs: Any) -> list[CheckMessage]:
     """security.E089: a column with ciphertext that no migration opens to the rotation."""
-    loader = MigrationLoader(None)
     opened = {
-        (operation.table, column, operation.members)
-        for migration in loader.disk_migrations.values()
-        for operation in migration.operations
-        if isinstance(operation, Rotation)
-        for column in operation.columns
+        (rotation.table, column, rotation.members) for rotation in _rotations() for column in rotation.columns
     }
     return [
         Error(
@@ -249,4 +287,15 @@ def check_key_rotation(**kwargs: Any) -> list[CheckMessage]:
         )
         for holding in holdings()
         if (holding.table, holding.column, holding.members) not in opened
+    ]
+
+
+def _rotations() -> list[Rotation]:
+    """The steps of all migrations on disk."""
+    migrations = MigrationLoader(None).disk_migrations.values()
+    return [
+        operation
+        for migration in migrations
+        for operation in migration.operations
+        if isinstance(operation, Rotation)
     ]

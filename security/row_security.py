@@ -33,6 +33,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import CreateModel, DeleteModel, RenameModel, SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 
+from security.database_roles import let_operators_read
+
 # The nullif: after a SET LOCAL has ended the setting is an empty string, which is no number. The SELECT: so
 # that the planner evaluates it once for a statement, not once for a row.
 ORGANISATION = "(SELECT nullif(current_setting('app.organisation', true), '')::bigint)"
@@ -42,7 +44,7 @@ MEMBER = "(SELECT current_setting('app.member', true) = 'on')"
 CONTACT = "(SELECT current_setting('app.member', true) IS DISTINCT FROM 'on')"
 #: What a member of the organisation sees and writes.
 OF_MEMBERS = f"organisation_id = {ORGANISATION} AND {MEMBER}"
-POLICIES = ("tenant", "member", "shared", "append", "operators")
+POLICIES = ("tenant", "member", "shared", "append")
 SETTINGS = ("app.organisation", "app.member")
 
 #: Tables with an organisation that are not for their tenant alone, and why.
@@ -147,15 +149,16 @@ class RowSecurity(Operation):
             condition = f"{CONTACT} AND organisation_id = {ORGANISATION} AND ({' OR '.join(shared)})"
             schema_editor.execute(f"CREATE POLICY shared ON {table} FOR SELECT USING ({condition})")
         if settings.DATABASE_OPS:
-            ops = quote(settings.DATABASE_OPS["USER"])
-            schema_editor.execute(f"CREATE POLICY operators ON {table} FOR SELECT TO {ops} USING (true)")
+            let_operators_read(schema_editor, table)
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         table = schema_editor.quote_name(from_state.apps.get_model(app_label, self.model_name)._meta.db_table)
         self._drop(schema_editor, table)
+        schema_editor.execute(f"DROP POLICY IF EXISTS operators ON {table}")
         schema_editor.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
 
     def _drop(self, schema_editor: Any, table: str) -> None:
+        """But not what lets operators read: without DATABASE_OPS_URL it could not be made again."""
         for policy in POLICIES:
             schema_editor.execute(f"DROP POLICY IF EXISTS {policy} ON {table}")
 

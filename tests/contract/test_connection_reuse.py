@@ -68,9 +68,10 @@ def test_no_request_inherits_the_tenant_of_the_one_before(settings):
                 if len(items) != 1 or foreign:
                     wrong.append(("read", items, foreign))
             elif kind < 0.7:
-                looks += 1
-                if apis[who].get("/look").content != b"0":
-                    wrong.append("look")
+                answer = apis[who].get("/look")
+                looks += answer.status_code == 200  # without Valkey in time, 503
+                if answer.status_code == 200 and answer.content != b"0":
+                    wrong.append(("look", answer.content))
             elif kind < 0.8:
                 stranger.get("/v1/audit-events")
             elif kind < 0.88:

@@ -8,12 +8,14 @@ import sys
 import psycopg
 import pytest
 from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from accounts import second_factor
 from deploy.local.postgres import ROOT
 from security import key_rotation
+from security.database_roles import owner
 from security.encryption import decrypt, encrypt
 from security.key_rotation import Holding, check_key_rotation, count_stale, holdings, rotate
 from tests import factories
@@ -165,6 +167,42 @@ def test_the_command_tells_of_what_does_not_open_and_of_another_one(seeds):
         cursor.execute("SELECT pg_advisory_lock(hashtext('portcullis.rotate_keys'))")
         assert "running already" in command().stderr
         cursor.execute("SELECT pg_advisory_unlock_all()")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_role_cannot_reach_is_not_called_done(seeds):
+    """It would see no row, and the old key would be thrown away."""
+    ops = settings.DATABASE_OPS["USER"]
+    with owner(), connection.cursor() as cursor:
+        cursor.execute(f"REVOKE UPDATE (data) ON mfa_authenticator FROM {ops}")
+    try:
+        done = command()
+        assert done.returncode == 1
+        assert "mfa_authenticator.data" in done.stderr
+        assert "Everything" not in done.stdout
+        assert key_rotation.out_of_reach() == [SEEDS]
+    finally:
+        call_command("migrate", verbosity=0)
+
+    assert key_rotation.out_of_reach() == []
+    assert command().returncode == 0
+    assert count_stale(SEEDS) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_out_of_sight_are_out_of_reach(seeds):
+    """With row-level security and no policy for the role, a count of what is left is nought."""
+    with owner(), connection.cursor() as cursor:
+        cursor.execute("DROP POLICY IF EXISTS operators ON mfa_authenticator")
+        cursor.execute("ALTER TABLE mfa_authenticator ENABLE ROW LEVEL SECURITY")
+    try:
+        assert key_rotation.out_of_reach() == [SEEDS]
+        assert command().returncode == 1
+        call_command("migrate", verbosity=0)
+        assert key_rotation.out_of_reach() == []
+    finally:
+        with owner(), connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE mfa_authenticator DISABLE ROW LEVEL SECURITY")
 
 
 def test_without_the_operators_role_it_says_what_is_missing(settings):

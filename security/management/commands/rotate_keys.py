@@ -8,7 +8,7 @@ from django.db import connection
 
 from security.database_roles import operators
 from security.encryption import current_key_id
-from security.key_rotation import BATCH_ROWS, Holding, count_stale, holdings, rotate
+from security.key_rotation import BATCH_ROWS, Holding, count_stale, holdings, out_of_reach, rotate
 
 #: Held while a rotation runs: a second one would only read what the first is about to replace.
 LOCK = "SELECT pg_try_advisory_lock(hashtext('portcullis.rotate_keys'))"
@@ -28,6 +28,7 @@ class Command(BaseCommand):
             raise CommandError("--batch must be at least 1.")
         try:
             with operators():
+                self._require_reach()
                 self._lock()
                 broken = sum(self._rotate(holding, options["batch"]) for holding in holdings())
         except ImproperlyConfigured as error:
@@ -42,6 +43,13 @@ class Command(BaseCommand):
                 "Put the key that they name back."
             )
         self.stdout.write(f"Everything is under {current_key_id()}.")
+
+    def _require_reach(self) -> None:
+        if columns := ", ".join(map(str, out_of_reach())):
+            raise CommandError(
+                f"Out of reach of the role of DATABASE_OPS_URL: {columns}. Nothing was done, and no key may be "
+                "dropped. Run `manage.py migrate` where DATABASE_OPS_URL is set as well; then run this again."
+            )
 
     def _lock(self) -> None:
         with connection.cursor() as cursor:
