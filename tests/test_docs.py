@@ -4,6 +4,7 @@ import ast
 import re
 
 import pytest
+from django.apps import apps
 
 from config import settings as production
 from deploy.local.postgres import ROOT
@@ -140,6 +141,15 @@ def test_every_event_column_and_logger_is_on_its_page():
     assert set(re.findall(r"`([a-z:<>-]+)`", events)) == tags_of(*PACKAGES)
     assert {name for name in re.findall(r"`([a-z._]+)`", loggers) if name.startswith(PACKAGES)} == modules
     assert set(re.findall(r"`(\w+)`", columns[1])) == set(AuditEventReader.Meta.fields)
+
+
+def test_the_page_of_scopes_has_those_of_every_app():
+    told = {label: (scopes, roles) for label, scopes, roles in cells(PAGES / "scopes.md", "What holds")}
+
+    for app in apps.get_app_configs():
+        if hasattr(app, "scopes") or hasattr(app, "roles"):
+            names = [", ".join(f"`{name}`" for name in kind) for kind in (app.scopes, app.roles)]
+            assert told[f"`{app.label}`"] == tuple(names)
 
 
 def test_the_readme_tells_what_each_directory_is():
