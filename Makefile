@@ -1,4 +1,5 @@
-# `make help` lists what there is to do. Needs Python 3.11 to 3.13 and make; everything else is installed into .venv.
+# `make help` lists what there is to do. Needs Python 3.11 to 3.13 and make, and for the tests
+# bash, curl (with --json) and openssl; everything else is installed into .venv.
 
 PORT ?= 8443
 VENV := .venv
@@ -92,7 +93,7 @@ openapi: $(VENV)/installed ## Write openapi.yaml anew
 release-openapi: $(VENV)/installed ## Keep openapi.yaml as the released one: what later ones are compared with
 	@$(PY) -m contract.compatibility --release
 
-schemathesis: $(VENV)/installed ## Call the served API as each role, by openapi.yaml and against it (EXAMPLES=300)
+schemathesis: $(VENV)/installed ## Call the served API as clerk, treasurer and org_admin, by openapi.yaml and against it (EXAMPLES=300)
 	@$(LOCAL) exec -- $(PY) -m contract.calls --examples $(or $(EXAMPLES),300) $(ARGS)
 
 asvs: $(VENV)/installed ## Write docs/asvs.md anew: which test proves which requirement

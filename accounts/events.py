@@ -26,7 +26,6 @@ class Event(StrEnum):
     EMAIL_CHANGE_ASKED = "account:email:change-asked"
     EMAIL_CHANGED = "account:email:changed"
     SIGN_IN_AFTER_FAILURES = "account:session:opened-after-failures"
-    ACCESS_ENDED = "account:session:all-ended"
     SESSION_REVOKED = "account:session:revoked"
     GRANT_NARROWED = "account:grant:narrowed"
     GRANT_REVOKED = "account:grant:revoked"

@@ -253,6 +253,7 @@ def signed_out(request: HttpRequest) -> HttpResponse:
 def _tell_of_recovery_code(request: HttpRequest, form: Any, user: Any) -> None:
     used = getattr(form, "authenticator", None)
     if used is not None and used.type == Authenticator.Type.RECOVERY_CODES:
+        events.record(request, user.email, Event.RECOVERY_CODE_USED)
         mails.send(request, user.email, "recovery_code_used")
 
 

@@ -90,16 +90,17 @@ class StaffAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs 
         return False
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        self._audit(request, "changed", obj)
+        model = obj._meta.model_name
+        self._audit(request, f"staff:{model}:changed", obj)
         return super().log_change(request, obj, message)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        self._audit(request, "deleted", obj)
+        model = obj._meta.model_name
+        self._audit(request, f"staff:{model}:deleted", obj)
         super().delete_model(request, obj)
 
-    def _audit(self, request: HttpRequest, what: str, obj: Any) -> None:
+    def _audit(self, request: HttpRequest, event: str, obj: Any) -> None:
         actor: Any = request.user
-        event = f"staff:{obj._meta.model_name}:{what}"
         audit.record(request, event, organisations=[], actor=actor.public_id, target=obj)
 
 
@@ -119,14 +120,14 @@ class UserAdmin(StaffAdmin):
         people = queryset.filter(is_active=True)
         for user in people:
             account.send_reset_link(request, user)
-            self._audit(request, "reset-link-sent", user)
+            self._audit(request, "staff:user:reset-link-sent", user)
         self.message_user(request, f"{len(people)} mailed.")
 
     @action(permissions=("change",), description="End every session and token")
     def end_access(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in queryset:
             user.end_access()
-            self._audit(request, "access-ended", user)
+            self._audit(request, "staff:user:access-ended", user)
         self.message_user(request, f"Ended, of {len(queryset)}.")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

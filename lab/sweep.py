@@ -169,7 +169,7 @@ NO_OPS: dict[str, tuple[Edit, ...]] = {
         Edit("accounts/oauth/validators.py", "if not spent:", "if False:"),
     ),
     "token_scheme": (
-        Edit("accounts/oauth/authentication.py", " or bool(row[11]) != is_scheme(header):", ":"),
+        Edit("accounts/oauth/authentication.py", " or bool(row[10]) != is_scheme(header):", ":"),
     ),
     "proof_of_possession": (Edit("accounts/oauth/authentication.py", "if not jkt:", "if True:"),),
     "key_binding": (Edit("accounts/oauth/dpop.py", "return compare_digest(self.jkt, jkt)", "return True"),),

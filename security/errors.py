@@ -35,6 +35,13 @@ SIGNATURE_ALGORITHMS = ("ES256", "PS256", "EdDSA")
 #: Registered with IANA by the RateLimit fields draft.
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})
+#: RFC 9110's, where Python before 3.13 has the older ones: the answers do not tell its version.
+PHRASES = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -291,7 +298,7 @@ def problem_response(
     headers: dict[str, str] | None = None,
 ) -> HttpResponse:
     """Problem details as an HttpResponse. Without ``slug`` or ``type_uri`` the type is about:blank."""
-    phrase = HTTPStatus(status).phrase
+    phrase = PHRASES.get(HTTPStatus(status), HTTPStatus(status).phrase)
     if not type_uri:
         type_uri = f"{settings.PUBLIC_URL}/problems/{slug}" if slug else "about:blank"
     body: dict[str, Any] = {

@@ -4,7 +4,7 @@ Threat: a signing key that cannot be changed without breaking what is in flight,
 for several purposes, whose outputs then stand for each other. Guarantee: the first key of ``SIGNING_KEYS``
 signs, all verify. Each purpose has a key of its own derived from each. To rotate: put the new key first,
 restart every process; when nothing that the old key signed can be alive any more (IDEMPOTENCY_LIFETIME, 24
-hours; nonces: ten minutes), drop the old. Sooner, a request that is sent again would look like another one.
+hours; nonces: five minutes), drop the old. Sooner, a request that is sent again would look like another one.
 
 Settings: SIGNING_KEYS, separated by commas or white space; without any, SECRET_KEY is the first and
 SECRET_KEY_FALLBACKS are the others. ASVS 11.1.1,

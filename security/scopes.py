@@ -52,7 +52,6 @@ class Access:
     ``user_id`` is the person; for a service client it is the person responsible for it.
     """
 
-    token_id: int
     user_id: int
     user_public_id: UUID
     application_id: int

@@ -186,16 +186,6 @@ class StrictDateField(serializers.DateField):
             self.fail("format")
 
 
-STRICT_FIELDS = (
-    StrictBooleanField,
-    StrictCharField,
-    StrictChoiceField,
-    StrictDateField,
-    StrictIntegerField,
-    StrictUUIDField,
-)
-
-
 class StrictSerializer(serializers.Serializer[Any]):
     """The base of serializers without a model."""
 

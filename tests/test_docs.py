@@ -4,6 +4,7 @@ import ast
 import re
 
 import pytest
+from django.apps import apps
 
 from config import settings as production
 from deploy.local.postgres import ROOT
@@ -14,7 +15,8 @@ NO_CONTROL = {"__init__", "apps", "models"}
 MODULES = sorted(path.stem for path in (ROOT / "security").glob("*.py") if path.stem not in NO_CONTROL)
 #: Those that stay in a fork and write events.
 PACKAGES = ("accounts", "security")
-TAG = re.compile(r"[a-z]+:[a-z-]+:[a-z-]+")
+#: At most one part is put in as it is written. A problem's instance looks like one.
+TAG = re.compile(r"(?!urn:)[a-z]+:(?:[a-z-]+:[a-z-]+|<\w+>:[a-z-]+|[a-z-]+:<\w+>)")
 CHECK_ID = re.compile(r'id="(security\.E\d{3})"')
 
 
@@ -89,15 +91,38 @@ def cells(page, title):
 
 
 def tags_of(*packages):
-    """The tags of audit events that the source of these packages has."""
-    strings = {
-        node.value
+    """The tags of audit events that the source of these packages writes. An f-string's part is ``<name>``."""
+    nodes = [
+        node
         for package in packages
         for path in (ROOT / package).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    strings = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    strings |= {
+        "".join(
+            str(p.value) if isinstance(p, ast.Constant) else f"<{ast.unparse(p.value)}>" for p in node.values
+        )
+        for node in nodes
+        if isinstance(node, ast.JoinedStr)
     }
-    return {text for text in strings if TAG.fullmatch(text)}
+    return {text for text in strings - unused_members(nodes) if TAG.fullmatch(text)}
+
+
+def unused_members(nodes):
+    """The values of an ``Event`` that nothing writes."""
+    used = {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and re.search(r"\bEvent$", ast.unparse(node.value))
+    }
+    return {
+        statement.value.value
+        for node in nodes
+        if isinstance(node, ast.ClassDef) and node.name == "Event"
+        for statement in node.body
+        if isinstance(statement, ast.Assign) and statement.targets[0].id not in used
+    }
 
 
 @pytest.mark.asvs("16.1.1")
@@ -113,9 +138,18 @@ def test_every_event_column_and_logger_is_on_its_page():
         if "getLogger(__name__)" in path.read_text()
     }
 
-    assert set(re.findall(r"`([a-z:-]+)`", events)) == tags_of(*PACKAGES)
+    assert set(re.findall(r"`([a-z:<>-]+)`", events)) == tags_of(*PACKAGES)
     assert {name for name in re.findall(r"`([a-z._]+)`", loggers) if name.startswith(PACKAGES)} == modules
     assert set(re.findall(r"`(\w+)`", columns[1])) == set(AuditEventReader.Meta.fields)
+
+
+def test_the_page_of_scopes_has_those_of_every_app():
+    told = {label: (scopes, roles) for label, scopes, roles in cells(PAGES / "scopes.md", "What holds")}
+
+    for app in apps.get_app_configs():
+        if hasattr(app, "scopes") or hasattr(app, "roles"):
+            names = [", ".join(f"`{name}`" for name in kind) for kind in (app.scopes, app.roles)]
+            assert told[f"`{app.label}`"] == tuple(names)
 
 
 def test_the_readme_tells_what_each_directory_is():

@@ -44,7 +44,7 @@ CREDENTIALS = re.compile(r"(?:Bearer|DPoP) ([A-Za-z0-9\-._~+/]{1,512}=*)", re.IG
 
 # Raw SQL, because the planner's work and the ORM's are paid on every request; the three values are bound.
 STATEMENT = """
-SELECT token.id, token.scope, token.user_id,
+SELECT token.scope, token.user_id,
        client.id, client.client_id,
        person.id, person.public_id,
        organisation.id, organisation.public_id, organisation.currency,
@@ -89,23 +89,22 @@ class BearerAuthentication(BaseAuthentication):
                 STATEMENT, [CONTACT_ROLE, CONTACT_ROLE, token, now, settings.PUBLIC_URL, CONTACT_ROLE]
             )
             row = cursor.fetchone()
-        if row is None or bool(row[11]) != is_scheme(header):
+        if row is None or bool(row[10]) != is_scheme(header):
             raise InvalidToken
         access = Access(
-            token_id=row[0],
-            scopes=frozenset(row[1].split()),
-            role=row[10] if row[2] is not None else SERVICE_ROLE,
-            application_id=row[3],
-            client_id=row[4],
-            user_id=row[5],
-            user_public_id=row[6],
-            organisation_id=row[7],
-            organisation_public_id=row[8],
-            currency=row[9],
-            acr=row[12],
-            auth_time=row[13],
-            groups=tuple(int(group) for group in row[17].split(",") if group),
-            once=_use_of_proof(request, match[1], row[11]),
+            scopes=frozenset(row[0].split()),
+            role=row[9] if row[1] is not None else SERVICE_ROLE,
+            application_id=row[2],
+            client_id=row[3],
+            user_id=row[4],
+            user_public_id=row[5],
+            organisation_id=row[6],
+            organisation_public_id=row[7],
+            currency=row[8],
+            acr=row[11],
+            auth_time=row[12],
+            groups=tuple(int(group) for group in row[16].split(",") if group),
+            once=_use_of_proof(request, match[1], row[10]),
         )
         if access.role in roles_requiring_mfa() and access.acr not in STRONG:
             raise InsufficientAuthentication({"acr_values": " ".join(STRONG)})

@@ -1,4 +1,4 @@
-"""``python -m contract.calls``: serve the API on a throw-away database, and call it as each role.
+"""``python -m contract.calls``: serve the API on a throw-away database, and call it as three roles.
 
 Every answer is judged by openapi.yaml: no 5xx, no status, header or body that it does not document, no
 accepted invalid request, no refused valid one. Then it is counted whether each operation that a role is

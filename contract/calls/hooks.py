@@ -27,16 +27,16 @@ import django
 
 django.setup()
 
-import schemathesis  # noqa: E402  Django's models come with what follows
-from django.utils import timezone  # noqa: E402
-from schemathesis.core import NOT_SET  # noqa: E402
-from schemathesis.core.parameters import ParameterLocation  # noqa: E402
+import schemathesis  # noqa: E402  after setup: models come with it
+from django.utils import timezone  # noqa: E402  after setup
+from schemathesis.core import NOT_SET  # noqa: E402  after setup
+from schemathesis.core.parameters import ParameterLocation  # noqa: E402  after setup
 
-from accounts.me import OwnObjects  # noqa: E402
-from security.identifiers import canonical_uuid  # noqa: E402
-from security.strict_input import INVISIBLE, JOINERS, REFUSED_CATEGORIES  # noqa: E402
-from tests import factories  # noqa: E402
-from tests.contract.walk import Call, Operation, Team, example, operations  # noqa: E402
+from accounts.me import OwnObjects  # noqa: E402  after setup
+from security.identifiers import canonical_uuid  # noqa: E402  after setup
+from security.strict_input import INVISIBLE, JOINERS, REFUSED_CATEGORIES  # noqa: E402  after setup
+from tests import factories  # noqa: E402  after setup
+from tests.contract.walk import Call, Operation, Team, example, operations  # noqa: E402  after setup
 
 ROLE = os.environ["CONTRACT_ROLE"]
 #: Outlives the run, and is recent enough for every step-up in it.

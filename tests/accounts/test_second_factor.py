@@ -330,6 +330,7 @@ def test_a_recovery_code_is_good_once_and_its_use_is_told(boss, codes):
     assert again.enter_code(codes[3]).status_code == 200
     assert [m.subject for m in mail.outbox] == ["A recovery code was used"]
     assert mail.outbox[0].to == [boss.email]
+    assert AuditEvent.objects.get(event="account:recovery-code:used").actor == boss.public_id
     assert again.enter_code(codes[4]).status_code == 303
 
 

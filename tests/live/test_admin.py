@@ -25,7 +25,7 @@ def live(live_database, tmp_path_factory):
         service.stop()
 
 
-def test_staff_enrol_come_in_and_look_around(live, visitor):
+def test_staff_enrol_come_in_change_somebody_and_leave(live, visitor):
     page = visitor.page
     visitor.goto("/admin/")
     visitor.password({"username": "root@staff.example", "password": "a long one for the staff"})
@@ -39,3 +39,9 @@ def test_staff_enrol_come_in_and_look_around(live, visitor):
     page.get_by_role("link", name="somebody@staff.example").click()
     expect(page.get_by_label("Name")).to_be_visible()
     picture(page, "admin-user")
+
+    page.get_by_label("Name").fill("Somebody else")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("cell", name="Somebody else")).to_be_visible()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Signed out")).to_be_visible()

@@ -47,3 +47,14 @@ def test_a_denied_consent_is_told(live, visitor):
     consent.click("button[value=deny]")
 
     expect(flow.locator(".errors")).to_contain_text("access_denied")
+
+
+def test_a_person_signs_out(live, visitor):
+    visitor.goto("/docs")
+    visitor.password(auditor(live))
+
+    visitor.page.get_by_role("button", name="Sign out").click()
+
+    expect(visitor.page.get_by_role("heading", name="Signed out")).to_be_visible()
+    visitor.goto("/docs")
+    expect(visitor.page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()

@@ -46,6 +46,6 @@ def test_the_events_are_those_of_the_code():
     transitions = set(re.findall(r'_transition\(request, "(\w+)"', (ROOT / "resources/views.py").read_text()))
     told = {tag for tag, _ in cells(PAGE, "Events")}
 
-    assert set(re.findall(r"`([^`]+)`", " ".join(told))) == tags_of("resources") | {
-        f"invoices:invoice:{done}" for done in transitions
-    }
+    assert set(re.findall(r"`([^`]+)`", " ".join(told))) == tags_of("resources") - {
+        "invoices:invoice:<done>"
+    } | {f"invoices:invoice:{done}" for done in transitions}

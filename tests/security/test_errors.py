@@ -119,7 +119,13 @@ def test_an_oversize_form_is_413(settings):
 
     response = Api().generic("POST", "/oauth/token", body, content_type="application/x-www-form-urlencoded")
 
-    assert_problem(response, 413)
+    assert assert_problem(response, 413)["title"] == "Content Too Large"
+
+
+def test_titles_are_those_of_rfc_9110_whatever_python_calls_them(settings):
+    body = assert_problem(Api().get("/v1/me?" + "x" * settings.MAX_TARGET_BYTES), 414)
+
+    assert body["title"] == body["detail"] == "URI Too Long"
 
 
 def test_every_problem_type_resolves_and_explains_itself():

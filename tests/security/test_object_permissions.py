@@ -22,7 +22,6 @@ pytestmark = pytest.mark.django_db
 
 def access(organisation, role="auditor"):
     return Access(
-        token_id=1,
         user_id=1,
         user_public_id=None,
         application_id=1,

@@ -55,13 +55,13 @@ settings.configure(
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402  after setup
-from django.core.management import call_command  # noqa: E402
-from django.test import Client  # noqa: E402
-from oauth2_provider.contrib.rest_framework import OAuth2Authentication  # noqa: E402
-from oauth2_provider.models import Application, Grant  # noqa: E402
-from rest_framework.permissions import AllowAny, IsAuthenticated  # noqa: E402
-from rest_framework.response import Response  # noqa: E402
-from rest_framework.views import APIView  # noqa: E402
+from django.core.management import call_command  # noqa: E402  after setup
+from django.test import Client  # noqa: E402  after setup
+from oauth2_provider.contrib.rest_framework import OAuth2Authentication  # noqa: E402  after setup
+from oauth2_provider.models import Application, Grant  # noqa: E402  after setup
+from rest_framework.permissions import AllowAny, IsAuthenticated  # noqa: E402  after setup
+from rest_framework.response import Response  # noqa: E402  after setup
+from rest_framework.views import APIView  # noqa: E402  after setup
 
 CALLBACK = "https://client.example/callback"
 
