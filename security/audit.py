@@ -191,7 +191,7 @@ class RepeatWindows:
 
     def take_ended(self, *, everything: bool = False) -> list[tuple[Refusal, int]]:
         """Close the windows that are over, oldest first; those with repeats, as (refusal, repeats)."""
-        ended = []
+        ended: list[tuple[Refusal, int]] = []
         with self._lock:
             deadline = self.clock() - REPEAT_WINDOW_SECONDS
             for windows in self._open.values():

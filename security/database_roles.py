@@ -79,7 +79,7 @@ def grant_rights(apps: Any, schema_editor: Any) -> None:
 
 
 def let_operators_read(schema_editor: Any, table: str) -> None:
-    """Migration step: the ops role sees each row of ``table``, quoted. Without row security it waits for it."""
+    """Migration step: the ops role sees all of ``table``, quoted. Without row security it waits for it."""
     ops = schema_editor.quote_name(settings.DATABASE_OPS["USER"])
     schema_editor.execute(f"DROP POLICY IF EXISTS operators ON {table}")
     schema_editor.execute(f"CREATE POLICY operators ON {table} FOR SELECT TO {ops} USING (true)")

@@ -21,7 +21,7 @@ OWASP API1:2023. ASVS 8.2.2, 8.2.3, 8.4.1.
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeGuard
 
 import pgtrigger
 from django.apps import apps
@@ -58,6 +58,16 @@ EXEMPT = {
     "oauth.idtoken": "the library's, and empty: there are no ID tokens",
     "guardian.userobjectpermission": "takes no row: each shared model has grants of its own",
     "guardian.groupobjectpermission": "takes no row: each shared model has grants of its own",
+}
+
+#: Tables of ours with rows of no tenant, and why. A model that is not here says its tenant.
+OF_NO_TENANT = {
+    "accounts.organisation": "the tenants themselves",
+    "accounts.user": "a person may belong to several",
+    "accounts.user_groups": "whom a grant may name, for each of the person's organisations",
+    "accounts.user_user_permissions": "Django's, and empty: a role gives every right",
+    "accounts.session": "a person's, before an organisation is chosen",
+    "security.quotause": "counts what a person did, in whatever organisation",
 }
 
 
@@ -184,7 +194,8 @@ def tenant(organisation_id: int) -> Iterator[None]:
 @register(Tags.security)
 def check_row_security(**kwargs: Any) -> list[CheckMessage]:
     """security.E050: a tenant's table without the migration step; E051: one that is no TenantModel; E052: one
-    without an organisation whose rows belong to a tenant's row; E053: one that may point across tenants."""
+    without an organisation whose rows belong to a tenant's row; E053: one that may point across tenants;
+    E054: a table of ours that says no tenant."""
     found = apps.get_models(include_auto_created=True)
     secured, organisations = _secured_by_migrations(), _organisations(found)
     return [
@@ -198,6 +209,8 @@ def check_row_security(**kwargs: Any) -> list[CheckMessage]:
 def _check_model(
     model: type[models.Model], secured: Collection[str], organisations: Collection[Any]
 ) -> Iterator[CheckMessage]:
+    from security.strict_input import is_first_party  # which needs the apps, and models import this module
+
     label = model._meta.label
     if not _has_organisation(model, organisations):
         if owner := _tenant_behind(model):
@@ -207,6 +220,13 @@ def _check_model(
                 "add it to EXEMPT there, with the reason. A many-to-many field needs a model of its own for "
                 "that (through=).",
                 id="security.E052",
+            )
+        elif is_first_party(model) and model._meta.label_lower not in OF_NO_TENANT:
+            yield Error(
+                f"{label} says no tenant.",
+                hint="Derive it from security.row_security.TenantModel, whatever the column was called; if "
+                "its rows are nobody's or everybody's, add it to OF_NO_TENANT there, with the reason.",
+                id="security.E054",
             )
         return
     if not issubclass(model, TenantModel):
@@ -227,7 +247,7 @@ def _check_model(
     kept = {t.reference for t in getattr(model._meta, "triggers", ()) if isinstance(t, TenantTrigger)}
     for field in model._meta.concrete_fields:
         target = field.related_model
-        if isinstance(target, type) and issubclass(target, TenantModel) and field.name not in kept:
+        if _is_of_tenants(target) and field.name not in kept:
             yield Error(
                 f"{label}.{field.name} may point to another tenant's {target._meta.label}.",
                 hint=f'Add SameTenant("{field.name}") of security.row_security to triggers in its Meta, and '
@@ -264,12 +284,18 @@ def _tenant_behind(model: type[models.Model]) -> str | None:
     """The tenant's model that a foreign key of ``model`` names, if one does; a generic one may name any."""
     for field in model._meta.concrete_fields:
         target = field.related_model
-        if isinstance(target, type) and (
-            issubclass(target, TenantModel) or target._meta.label_lower in EXEMPT
-        ):
-            return target._meta.label
+        if _is_of_tenants(target):
+            return str(target._meta.label)
     generic = any(isinstance(field, GenericForeignKey) for field in model._meta.private_fields)
     return "row of any model" if generic else None
+
+
+def _is_of_tenants(model: Any) -> TypeGuard[type[models.Model]]:
+    """Whether each row of ``model`` is of an organisation."""
+    return isinstance(model, type) and (
+        issubclass(model, TenantModel)
+        or (issubclass(model, models.Model) and model._meta.label_lower in EXEMPT)
+    )
 
 
 def _secured_by_migrations() -> set[str]:

@@ -292,7 +292,7 @@ def first_party_serializers() -> Iterator[type[serializers.BaseSerializer[Any]]]
     autodiscover_modules("serializers", "views")
     get_resolver().url_patterns  # noqa: B018  importing the URLconf is what finds the rest
     yield from sorted(
-        (found for found in _subclasses(serializers.BaseSerializer) if _is_first_party(found)),
+        (found for found in _subclasses(serializers.BaseSerializer) if is_first_party(found)),
         key=lambda found: (found.__module__, found.__qualname__),
     )
 
@@ -424,6 +424,7 @@ def _libraries() -> frozenset[Path]:
     return frozenset(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
 
 
-def _is_first_party(found: type[Any]) -> bool:
+def is_first_party(found: type[Any]) -> bool:
+    """Whether a class is not a library's."""
     source = getattr(sys.modules.get(found.__module__), "__file__", None)
     return source is not None and not any(Path(source).is_relative_to(library) for library in _libraries())

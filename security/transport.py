@@ -47,11 +47,11 @@ class Utf8Request(WSGIRequest):
             self.content_params = {}
 
     @cached_property
-    def COOKIES(self) -> dict[str, str]:  # noqa: N802  Django's name
+    def COOKIES(self) -> dict[str, str]:  # type: ignore[override]  # noqa: N802  as Django has it
         """As they were sent. Ours are never quoted, and Python before 3.11.10 and 3.12.6 takes seconds to
         undo the quotes of 32 kB (CVE-2024-7592)."""
         found = {}
-        for pair in get_str_from_wsgi(self.environ, "HTTP_COOKIE", "").split(";"):  # type: ignore[no-untyped-call]  # Django's
+        for pair in get_str_from_wsgi(self.environ, "HTTP_COOKIE", "").split(";"):
             name, _, value = pair.partition("=") if "=" in pair else ("", "", pair)
             if name.strip() or value.strip():
                 found[name.strip()] = value.strip()

@@ -121,7 +121,6 @@ def test_a_header_has_one_spelling():
     assert not [name for name in told if name.startswith(("HTTP_", "CONTENT_"))]
 
 
-@pytest.mark.asvs("15.2.2")
 def test_what_is_too_much_is_counted_and_not_taken_in():
     """In HTTP/2 a byte names a header again: 256 kB are 262,144 of them, which took minutes to join."""
     told = environ_of({**SCOPE, "headers": [(b"x-name", b"x" * 31)] * 262_144})

@@ -18,6 +18,7 @@ from security.audit import append
 from security.models import AuditEvent
 from security.row_security import (
     EXEMPT,
+    OF_NO_TENANT,
     RowSecurity,
     SameTenant,
     TenantModel,
@@ -179,8 +180,8 @@ def test_no_tenants_table_shows_a_row_without_a_tenant(model):
 
 
 def test_exemptions_have_reasons_and_models():
-    for label, reason in EXEMPT.items():
-        assert apps.get_model(label)
+    for label, reason in {**EXEMPT, **OF_NO_TENANT}.items():
+        assert label in {model._meta.label_lower for model in apps.get_models(include_auto_created=True)}
         assert len(reason) > 20
 
 
@@ -249,8 +250,38 @@ def test_a_table_that_points_to_a_tenants_and_says_no_tenant_is_an_error(monkeyp
 
     assert [(error.id, error.msg.split()[0]) for error in check_row_security()] == [
         ("security.E052", "security.Line"),
+        ("security.E054", "security.Tagged"),
         ("security.E052", "security.Tagged_events"),
     ]
+
+
+@isolate_apps("security")
+@pytest.mark.parametrize("name", ["organisation", "tenant_id", "customer"])
+def test_a_table_that_says_no_tenant_is_an_error(monkeypatch, name):
+    """Whatever its number of the organisation is called."""
+    attributes = {name: models.BigIntegerField(), "__module__": __name__, "__str__": lambda self: name}
+    attributes["Meta"] = type("Meta", (), {"app_label": "security"})
+    note = type("Note", (models.Model,), attributes)
+    monkeypatch.setattr(row_security.apps, "get_models", lambda **kwargs: [note])
+
+    (error,) = check_row_security()
+
+    assert error.id == "security.E054"
+
+
+@isolate_apps("security")
+def test_a_reference_to_an_exempt_table_may_not_cross_tenants_either(monkeypatch):
+    class Hook(TenantModel):
+        client = models.ForeignKey("oauth.Application", on_delete=models.CASCADE)
+
+        class Meta:
+            app_label = "security"
+
+    monkeypatch.setattr(row_security.apps, "get_models", lambda **kwargs: [Hook])
+    reference = Hook._meta.get_field("client").remote_field
+    monkeypatch.setattr(reference, "model", apps.get_model("oauth.Application"))
+
+    assert [error.id for error in check_row_security()] == ["security.E050", "security.E053"]
 
 
 @isolate_apps("security")

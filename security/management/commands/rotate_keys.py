@@ -47,8 +47,8 @@ class Command(BaseCommand):
     def _require_reach(self) -> None:
         if columns := ", ".join(map(str, out_of_reach())):
             raise CommandError(
-                f"Out of reach of the role of DATABASE_OPS_URL: {columns}. Nothing was done, and no key may be "
-                "dropped. Run `manage.py migrate` where DATABASE_OPS_URL is set as well; then run this again."
+                f"Out of reach of the role of DATABASE_OPS_URL: {columns}. Nothing was done, and no key may "
+                "be dropped. Run `manage.py migrate` with DATABASE_OPS_URL set as well, then run this again."
             )
 
     def _lock(self) -> None:
