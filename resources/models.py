@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from resources.errors import CoolingOff, SeparationOfDuties, VendorNotVerified
 from resources.triggers import share_invoices, share_moved_invoice, share_new_invoice
-from security.encryption import EncryptedField, blind_index
+from security.encryption import EncryptedField, blind_index, keep_public_id
 from security.errors import StateConflict
 from security.identifiers import PublicIdModel
 from security.object_permissions import GroupGrant, UserGrant, place_grant
@@ -108,6 +108,7 @@ class Vendor(PublicIdModel, TenantModel):
             models.Index(fields=["organisation_id", "name_normalised"], name="vendor_search"),
             models.Index(fields=["organisation_id", "iban_index"], name="vendor_account"),
         ]
+        triggers = [keep_public_id()]
 
     def __str__(self) -> str:
         return str(self.public_id)

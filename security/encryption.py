@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import pgtrigger
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -203,6 +204,14 @@ class EncryptedField(TextField):
         return super().get_lookup(lookup_name) if lookup_name == "isnull" else None
 
 
+def keep_public_id() -> pgtrigger.Trigger:
+    """The trigger of a model with encrypted columns: a row's public id, which they are bound to, stays.
+
+    Else whoever writes to the database would take the ciphertext to another row, and the id along.
+    """
+    return pgtrigger.ReadOnly(name="keep_public_id", fields=["public_id"])
+
+
 def encrypted_fields(model: type[models.Model]) -> list[EncryptedField]:
     """The columns of ``model`` that hold ciphertext."""
     return [field for field in model._meta.concrete_fields if isinstance(field, EncryptedField)]
@@ -213,7 +222,7 @@ def encrypted_fields(model: type[models.Model]) -> list[EncryptedField]:
 
 @register(Tags.security)
 def check_encryption(**kwargs: Any) -> list[CheckMessage]:
-    """security.E085 bad key, E086 id or key twice, E087 bad or shared index key, E088 no public id."""
+    """security.E085 bad key, E086 id or key twice, E087 bad or shared index key, E088 no id that stays."""
     return [*_check_keys(), *_check_fields()]
 
 
@@ -249,9 +258,15 @@ def _is_random(key: str) -> bool:
 
 def _check_fields() -> Iterator[CheckMessage]:
     for model in apps.get_models():
-        if encrypted_fields(model) and not any(f.name == "public_id" for f in model._meta.concrete_fields):
-            yield Error(
-                f"{model._meta.label} has an encrypted column and no public id to bind it to.",
-                hint="Derive it from security.identifiers.PublicIdModel.",
-                id="security.E088",
-            )
+        if not encrypted_fields(model):
+            continue
+        kept = {trigger.name for trigger in getattr(model._meta, "triggers", ())}
+        if not any(f.name == "public_id" for f in model._meta.concrete_fields):
+            fault = "there is no public id to bind it to"
+            hint = "Derive it from security.identifiers.PublicIdModel."
+        elif keep_public_id().name not in kept:
+            fault = "it is bound to a public id that may change"
+            hint = "Add keep_public_id() of security.encryption to its Meta.triggers, and run makemigrations."
+        else:
+            continue
+        yield Error(f"{model._meta.label} has an encrypted column: {fault}.", hint=hint, id="security.E088")

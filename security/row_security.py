@@ -13,8 +13,9 @@ A model of such a table derives from ``TenantModel``, and its migration adds ``R
 E052 otherwise, which end start-up. A table that only points to a tenant's rows is one as well. Where one
 tenant's table points to another, the trigger ``SameTenant`` keeps both rows in one organisation
 (security.E053): a foreign key is judged past row security. Tables that authentication reads before a tenant
-is known are exempt, each with its reason in ``EXEMPT``. The owner of the tables is not bound by policies: it
-migrates. The ops role reads all.
+is known are exempt, each with its reason in ``EXEMPT``; what is of no tenant is in ``OF_NO_TENANT``, and no
+table of ours is elsewhere (security.E054). The owner of the tables is not bound by policies: it migrates. The
+ops role reads all.
 
 OWASP API1:2023. ASVS 8.2.2, 8.2.3, 8.4.1.
 """

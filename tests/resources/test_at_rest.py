@@ -1,6 +1,7 @@
 """A copy of the database holds no account number and no tax id, in whatever spelling."""
 
 import pytest
+from django.db import ProgrammingError, connection, transaction
 
 from tests.dumps import dump, in_dump
 
@@ -35,3 +36,13 @@ def vendor(us, make):
 def test_a_dump_holds_none_of_it(vendor):
     assert vendor.encode() in dump()
     assert in_dump(SECRETS) == set()
+
+
+def test_a_ciphertext_does_not_take_its_id_to_another_row(vendor, us, make):
+    """It is bound to the id: whoever moved both would have an account open as another vendor's."""
+    make.vendor(us)
+
+    with pytest.raises(ProgrammingError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE resources_vendor SET public_id = gen_random_uuid() WHERE public_id = %s", [vendor]
+        )

@@ -276,6 +276,12 @@ def test_a_column_without_a_row_to_bind_it_to_ends_start_up(monkeypatch):
             def __str__(self):
                 return ""
 
-    monkeypatch.setattr(encryption.apps, "get_models", lambda: [Nameless])
+        class Renamed(PublicIdModel):
+            secret = EncryptedField()
 
-    assert [message.id for message in check_encryption()] == ["security.E088"]
+            class Meta:
+                app_label = "security"
+
+    monkeypatch.setattr(encryption.apps, "get_models", lambda: [Nameless, Renamed])
+
+    assert [message.id for message in check_encryption()] == ["security.E088"] * 2
