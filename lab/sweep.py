@@ -98,7 +98,7 @@ NO_OPS: dict[str, tuple[Edit, ...]] = {
         Edit("security/json_parser.py", 'raise MalformedBody("A key occurs twice in one object.")', "pass"),
     ),
     "idempotency": (Edit("security/idempotency.py", "        if known is None:", "        if True:"),),
-    "limits": (Edit("security/limits.py", "_size_of_headers(request) > settings.MAX_HEADER_BYTES", "False"),),
+    "limits": (Edit("security/limits.py", "_header_bytes(environ) > settings.MAX_HEADER_BYTES", "False"),),
     "judged_replays": (
         Edit(
             "security/policy.py",
@@ -139,7 +139,7 @@ NO_OPS: dict[str, tuple[Edit, ...]] = {
     "transport": (Edit("security/transport.py", "request.get_host()  #", "pass  #"),),
     "bridge": (
         Edit("security/bridge.py", 'if b"_" in raw_name:', "if False:"),
-        Edit("security/bridge.py", 'ESCAPED_SLASH.sub(b"%25", scope["raw_path"])', 'scope["raw_path"]'),
+        Edit("security/bridge.py", '_with_escaped_slashes(scope["raw_path"])', 'scope["raw_path"]'),
     ),
     "request_body": (Edit("security/request_body.py", "STALLED_SECONDS = 1.0", "STALLED_SECONDS = 1000.0"),),
     "csrf": (Edit("config/settings/__init__.py", '    "django.middleware.csrf.CsrfViewMiddleware",\n', ""),),
