@@ -13,7 +13,7 @@ from contract.compatibility import load
 from deploy.local.postgres import ROOT
 
 HAS_NODE = shutil.which("node") is not None and shutil.which("npm") is not None
-NEEDS_NODE = pytest.mark.skipif(
+NEEDS_NODE = pytest.mark.skipif(  # the linters run in Node; the gate fails without it
     not HAS_NODE and os.environ.get("REQUIRE_NODE") != "1",
     reason="there is no Node here; the gate sets REQUIRE_NODE",
 )
